@@ -1,0 +1,2 @@
+//! Benchmark scenarios.
+#![forbid(unsafe_code)]

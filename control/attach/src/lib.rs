@@ -1,0 +1,2 @@
+//! Links of containers: taps and veths made, found, moved and removed.
+#![forbid(unsafe_code)]

@@ -1,0 +1,4 @@
+//! The `paceline` command.
+#![forbid(unsafe_code)]
+
+fn main() {}

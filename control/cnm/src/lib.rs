@@ -1,0 +1,2 @@
+//! Docker's network and IPAM driver protocol.
+#![forbid(unsafe_code)]

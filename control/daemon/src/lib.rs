@@ -1,0 +1,2 @@
+//! The control thread: reconciler, API server, life cycle.
+#![forbid(unsafe_code)]

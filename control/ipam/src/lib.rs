@@ -1,0 +1,2 @@
+//! Address pools and leases.
+#![forbid(unsafe_code)]

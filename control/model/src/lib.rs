@@ -1,0 +1,2 @@
+//! The typed model of all that Paceline should be doing, its TOML form and its checks.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The model on disk.
+#![forbid(unsafe_code)]

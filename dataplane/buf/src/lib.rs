@@ -1,0 +1,1 @@
+//! The one packet memory: pool, move-only packets, vectors.

@@ -1,0 +1,2 @@
+//! The nodes of the packet graph, one file each.
+#![forbid(unsafe_code)]

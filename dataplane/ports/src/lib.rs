@@ -1,0 +1,2 @@
+//! Ports: the trait and its kinds.
+#![forbid(unsafe_code)]

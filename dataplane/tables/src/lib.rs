@@ -1,0 +1,2 @@
+//! Lookup tables of the fast path.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Views of packet headers, checksums and segmentation.
+#![forbid(unsafe_code)]

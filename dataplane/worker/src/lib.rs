@@ -1,0 +1,2 @@
+//! Workers and the engine that control drives.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! What Paceline asks of Linux and the CPU: memory regions, clocks, prefetch, network namespaces.

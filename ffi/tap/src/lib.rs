@@ -1,0 +1,1 @@
+//! TAP devices with virtio-net headers and offloads.

@@ -1,2 +1,27 @@
-//! Nodes, dispatch, feature arcs, counters, trace and the configuration snapshot.
+//! The packet graph: nodes, dispatch, feature arcs, counters, trace and the configuration snapshot.
+//!
+//! A worker owns one [`Graph`]. It enters a vector at an interface's first hop; every node takes the vectors that wait for
+//! it, decides a [`Hop`] for each packet and hands the vector on; when no node has work left, what waits for a port is sent.
+//! A hop is a node or an interface's transmit queue, so that a node such as the bridge can send straight to a port.
+//!
+//! What nodes know of the configuration is one immutable [`Snapshot`], replaced as a whole between two vectors, and tables
+//! that change in place.
 #![forbid(unsafe_code)]
+
+mod context;
+mod counters;
+mod graph;
+mod hop;
+mod reason;
+mod snapshot;
+mod trace;
+
+pub use context::Context;
+pub use counters::{Count, Drops, InterfaceCounters, NodeCounters};
+pub use graph::{Graph, Node};
+pub use hop::{Hop, MAX_INTERFACES};
+pub use reason::Reason;
+pub use snapshot::{
+    Bridge, Capabilities, Capture, Captured, Interface, L2Out, NO_DOMAIN, Snapshot, UnknownUnicast, VlanPort,
+};
+pub use trace::{Trace, TraceRecord};

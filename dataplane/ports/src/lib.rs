@@ -1,2 +1,82 @@
-//! Ports: the trait and its kinds.
+//! Ports: where packets come from and go to.
+//!
+//! A [`Port`] is one queue pair of an interface, owned by one worker. An interface with several queues has one port object on
+//! each of several workers. Ports know nothing of the graph; they fill vectors and empty vectors.
 #![forbid(unsafe_code)]
+
+mod memory;
+mod null;
+
+use std::os::fd::BorrowedFd;
+
+use paceline_buf::{Cache, Packet, Vector};
+use paceline_graph::{Capabilities, Drops, Reason};
+
+pub use memory::{MemoryPeer, MemoryPort};
+pub use null::NullPort;
+
+/// One queue pair of an interface.
+pub trait Port: Send {
+    /// The kind of port, as the configuration names it.
+    fn kind(&self) -> &'static str;
+
+    /// Appends received packets to `out`, as many as are there and `out` has room for; returns without waiting. The port
+    /// sets data, length and offload request; interface and domain are the worker's to set. Frames that had to be
+    /// dropped are counted through `io`.
+    fn receive(&mut self, io: &mut Io<'_>, out: &mut Vector);
+
+    /// Sends every packet of `vector` and empties it. What cannot be sent is dropped through `io`: a port never keeps a packet
+    /// for later, except where a device reads it in place.
+    fn transmit(&mut self, io: &mut Io<'_>, vector: &mut Vector);
+
+    /// What the port does to unfinished packets by itself.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::NONE
+    }
+
+    /// Readable when [`receive`](Port::receive) would return packets. `None`: the port must be polled (generators, memory).
+    fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Whether the port's device works, and if not, why. Called by the worker a few times a second, not per vector.
+    fn state(&mut self) -> LinkState {
+        LinkState::Up
+    }
+
+    /// Takes back all buffers that a device holds, before the port is dropped.
+    fn close(&mut self, _io: &mut Io<'_>) {}
+}
+
+/// Whether a port can carry packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// It can.
+    Up,
+    /// It cannot, for this reason.
+    Down(&'static str),
+}
+
+/// What a port may use while it receives or sends: buffers, and a place to count drops.
+pub struct Io<'a> {
+    /// Where buffers come from and go to.
+    pub cache: &'a mut Cache,
+    /// The drop counters of the interface.
+    pub drops: &'a Drops,
+}
+
+impl Io<'_> {
+    /// Drops a packet under a reason.
+    #[cold]
+    pub fn drop(&mut self, packet: Packet, reason: Reason) {
+        self.drops.add(reason, 1);
+        self.cache.free(packet);
+    }
+
+    /// Drops all packets of a vector under a reason.
+    #[cold]
+    pub fn drop_all(&mut self, vector: &mut Vector, reason: Reason) {
+        self.drops.add(reason, vector.len() as u64);
+        self.cache.free_all(vector);
+    }
+}

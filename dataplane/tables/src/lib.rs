@@ -1,2 +1,6 @@
-//! Lookup tables of the fast path.
+//! Lookup tables of the fast path. Readers never wait; each table has a slow, obvious twin in its tests.
 #![forbid(unsafe_code)]
+
+mod mac;
+
+pub use mac::{Learn, MacEntry, MacTable};

@@ -1,0 +1,90 @@
+//! Why packets are dropped.
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
+        /// Why a packet was dropped. Every drop is counted under exactly one of these, per node and per interface.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u16)]
+        pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Reason {
+            /// All reasons, in the order of their numbers.
+            pub const ALL: &'static [Reason] = &[$(Reason::$name,)+];
+
+            /// The name that `show drops` prints, and that programs may rely on.
+            pub const fn name(self) -> &'static str {
+                match self { $(Reason::$name => $text,)+ }
+            }
+
+            /// What it means, in a sentence.
+            pub const fn description(self) -> &'static str {
+                match self { $(Reason::$name => concat!($($doc),+),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The frame is shorter than an Ethernet header.
+    Runt = "runt",
+    /// The frame's VLAN tag is cut off or its VLAN is not allowed on the port.
+    VlanNotAllowed = "vlan-not-allowed",
+    /// The source address is a group address or zero.
+    BadSourceMac = "bad-source-mac",
+    /// The interface is not a member of a bridge domain.
+    NoBridge = "no-bridge",
+    /// The destination is a link-local control address (01:80:c2:00:00:0x), which bridges do not forward (IEEE 802.1Q 8.6.3).
+    LinkLocalControl = "link-local-control",
+    /// The destination is behind the port that the frame came from.
+    SamePort = "same-port",
+    /// Source and destination port are in one split-horizon group, or both are isolated.
+    SplitHorizon = "split-horizon",
+    /// The destination is unknown and the bridge domain drops unknown unicast.
+    UnknownUnicast = "unknown-unicast",
+    /// A flood had no other port to go to.
+    NoFloodPort = "no-flood-port",
+    /// The frame is larger than the MTU of the port it should leave by.
+    TooBig = "too-big",
+    /// No packet buffer was free.
+    NoBuffers = "no-buffers",
+    /// More packets were waiting inside the graph than it has places for.
+    GraphFull = "graph-full",
+    /// The port it should leave by does not exist any more.
+    NoPort = "no-port",
+    /// The port it should leave by is down, or its peer is gone.
+    PortDown = "port-down",
+    /// The port's transmit queue stayed full.
+    TxFull = "tx-full",
+    /// The port or the kernel refused the frame.
+    TxError = "tx-error",
+    /// The frame's offload request makes no sense: lengths or offsets outside the frame.
+    BadOffload = "bad-offload",
+    /// The frame has more segments or bytes than the port can send.
+    TxTooLong = "tx-too-long",
+    /// There is not enough headroom to add a header.
+    NoHeadroom = "no-headroom",
+    /// The queue to the worker that owns the port was full.
+    HandoffFull = "handoff-full",
+    /// A node ended without deciding about the packet: an error of the program.
+    NodeLeft = "node-left",
+}
+
+impl Reason {
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_numbers_are_indices() {
+        let mut names: Vec<_> = Reason::ALL.iter().map(|r| r.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Reason::COUNT);
+        assert!(Reason::ALL.iter().enumerate().all(|(i, r)| *r as usize == i));
+        assert!(Reason::ALL.iter().all(|r| r.description().ends_with('.')));
+    }
+}

@@ -1,0 +1,198 @@
+//! What nodes know of the configuration: one immutable value, replaced as a whole.
+//!
+//! Control builds a new snapshot for every change and sends it to the workers, which take it between two vectors and send
+//! the old one back: its last reference is dropped by control, never by a worker. What changes by itself (MAC tables,
+//! counters) is shared between snapshots and changes in place.
+
+use std::sync::Arc;
+
+use crossbeam::queue::ArrayQueue;
+use paceline_buf::Packet;
+use paceline_tables::MacTable;
+
+use crate::counters::InterfaceCounters;
+use crate::hop::Hop;
+
+/// The domain of a packet or interface that is in none.
+pub const NO_DOMAIN: u16 = u16::MAX;
+
+/// The configuration as workers see it.
+#[derive(Default)]
+pub struct Snapshot {
+    /// Interfaces by index; a free index is `None`.
+    pub interfaces: Vec<Option<Interface>>,
+    /// What the bridge needs of the port a frame leaves by, for the same indices: small, so that it stays in cache.
+    pub l2_out: Vec<L2Out>,
+    /// Bridge domains by index.
+    pub bridges: Vec<Bridge>,
+}
+
+impl Snapshot {
+    /// The interface of an index.
+    #[inline(always)]
+    pub fn interface(&self, index: u16) -> Option<&Interface> {
+        self.interfaces.get(index as usize)?.as_ref()
+    }
+
+    /// The name of an interface, for traces.
+    pub fn name(&self, index: u16) -> &str {
+        self.interface(index).map_or("?", |i| &i.name)
+    }
+
+    /// Adds or replaces an interface and what the bridge needs of it.
+    pub fn set_interface(&mut self, index: u16, interface: Interface) {
+        let want = index as usize + 1;
+        if self.interfaces.len() < want {
+            self.interfaces.resize_with(want, || None);
+            self.l2_out.resize(want, L2Out::default());
+        }
+        self.l2_out[index as usize] = L2Out {
+            hop: interface.output[0],
+            max_frame: interface.mtu + 14,
+            group: interface.group,
+            isolated: interface.isolated,
+        };
+        self.interfaces[index as usize] = Some(interface);
+    }
+}
+
+/// One interface.
+pub struct Interface {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Largest Ethernet payload that leaves by it, in bytes (68 to 65535).
+    pub mtu: u32,
+    /// The input arc: features in order, then the node that all packets come to.
+    pub input: Box<[Hop]>,
+    /// The output arc: features in order, then the transmit queue.
+    pub output: Box<[Hop]>,
+    /// The bridge domain of frames without a VLAN decision, or [`NO_DOMAIN`].
+    pub domain: u16,
+    /// Split-horizon group, 0 for none: no frame passes between two ports of one group.
+    pub group: u8,
+    /// No frame passes between two isolated ports.
+    pub isolated: bool,
+    /// VLAN handling, if the port is VLAN-aware.
+    pub vlan: Option<Arc<VlanPort>>,
+    /// What the port can do to unfinished packets.
+    pub capabilities: Capabilities,
+    /// Where a running capture wants copies of its frames.
+    pub capture: Option<Arc<Capture>>,
+    /// Counters, one set per worker.
+    pub counters: Arc<[InterfaceCounters]>,
+}
+
+/// The part of an interface that the bridge reads for every frame.
+#[derive(Clone, Copy)]
+pub struct L2Out {
+    /// First hop of the output arc.
+    pub hop: Hop,
+    /// Longest frame without a tag, in bytes.
+    pub max_frame: u32,
+    /// Split-horizon group.
+    pub group: u8,
+    /// Isolated port.
+    pub isolated: bool,
+}
+
+impl Default for L2Out {
+    fn default() -> Self {
+        L2Out { hop: Hop::port(0), max_frame: 0, group: 0, isolated: false }
+    }
+}
+
+/// How a VLAN-aware port treats tags (IEEE 802.1Q clause 6.9). Inside the switch the VLAN is the packet's domain, and the
+/// tag is off the frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VlanPort {
+    /// Tag protocol identifier of the outer tag: 0x8100 (802.1Q) or 0x88a8 (802.1ad).
+    pub tpid: u16,
+    /// Domain of untagged and priority-tagged frames, or [`NO_DOMAIN`] to drop them.
+    pub native: u16,
+    /// `(vlan, domain)` of tagged frames, sorted by VLAN.
+    pub tagged: Vec<(u16, u16)>,
+    /// 802.1Q tunnel: all frames, tagged or not, belong to the native domain and keep their tags.
+    pub tunnel: bool,
+}
+
+impl VlanPort {
+    /// The domain of a VLAN.
+    #[inline]
+    pub fn domain(&self, vlan: u16) -> Option<u16> {
+        self.tagged.binary_search_by_key(&vlan, |t| t.0).ok().map(|i| self.tagged[i].1)
+    }
+
+    /// The VLAN whose tag frames of a domain carry on this port; `None` if they leave untagged.
+    #[inline]
+    pub fn tag(&self, domain: u16) -> Option<u16> {
+        if domain == self.native {
+            return None;
+        }
+        self.tagged.iter().find(|t| t.1 == domain).map(|t| t.0)
+    }
+}
+
+/// What to do with a frame whose destination is not in the MAC table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownUnicast {
+    /// Send it to all ports.
+    Flood,
+    /// Drop it.
+    Drop,
+}
+
+/// One bridge domain: a VLAN-unaware bridge, or one VLAN of a VLAN-aware one.
+pub struct Bridge {
+    /// Its name; `name.vlan` for a VLAN of a bridge.
+    pub name: Arc<str>,
+    /// Where its addresses are.
+    pub macs: Arc<MacTable>,
+    /// Whether source addresses are learned.
+    pub learn: bool,
+    /// Policy for unknown destinations.
+    pub unknown_unicast: UnknownUnicast,
+    /// The ports that a flood goes to.
+    pub members: Vec<u16>,
+}
+
+/// What a port does to unfinished packets by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Fills in TCP and UDP checksums.
+    pub checksum: bool,
+    /// Cuts TCP over IPv4.
+    pub tso4: bool,
+    /// Cuts TCP over IPv6.
+    pub tso6: bool,
+    /// Cuts UDP (`UDP_SEGMENT`, GSO type `UDP_L4`).
+    pub uso: bool,
+}
+
+impl Capabilities {
+    /// Everything: the port passes the offload request on.
+    pub const ALL: Capabilities = Capabilities { checksum: true, tso4: true, tso6: true, uso: true };
+    /// Nothing: packets must be finished before.
+    pub const NONE: Capabilities = Capabilities { checksum: false, tso4: false, tso6: false, uso: false };
+}
+
+/// A frame on its way to a capture file.
+pub struct Captured {
+    /// The frame: a replica.
+    pub packet: Packet,
+    /// The interface.
+    pub interface: u16,
+    /// Whether it was leaving.
+    pub outbound: bool,
+    /// TSC at that moment.
+    pub tsc: u64,
+}
+
+/// Frames that wait to be written to a capture file.
+pub struct Capture {
+    /// The queue; control takes from it and frees the packets.
+    pub queue: ArrayQueue<Captured>,
+    /// Frames that found it full, or no buffer for a replica.
+    pub lost: std::sync::atomic::AtomicU64,
+    /// Longest part of a frame that is kept, in bytes.
+    pub snap: u32,
+}

@@ -153,6 +153,13 @@ impl Packet {
         unsafe { std::slice::from_raw_parts_mut(self.chunk.at(self.offset as usize), self.len as usize) }
     }
 
+    /// Brings the first line of data towards the CPU.
+    #[inline(always)]
+    pub fn prefetch(&self) {
+        // SAFETY: the offset lies in the chunk, which is held; a prefetch reads nothing.
+        paceline_sys::cpu::prefetch_read(unsafe { &*self.chunk.at(self.offset as usize) });
+    }
+
     /// All room from the data's start to the end of the chunk, to receive into; [`set_len`](Packet::set_len) then says how
     /// much of it counts.
     #[inline]

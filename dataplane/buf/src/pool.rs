@@ -307,7 +307,7 @@ mod tests {
                         rng ^= rng << 13;
                         rng ^= rng >> 7;
                         rng ^= rng << 17;
-                        if rng % 3 != 0 {
+                        if !rng.is_multiple_of(3) {
                             held.extend(cache.alloc());
                         } else if let Some(packet) = held.pop() {
                             cache.free(packet);

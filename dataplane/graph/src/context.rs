@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use paceline_buf::{Cache, Packet, VECTOR_SIZE, Vector};
+use paceline_buf::{Cache, Packet, Vector};
 
 use crate::graph::State;
 use crate::hop::Hop;
@@ -45,7 +45,7 @@ impl Context<'_> {
     #[inline(always)]
     pub fn dispatch_all(&mut self, vector: &mut Vector, hop: Hop) {
         if let Err(reason) = self.state.enqueue_all(hop, vector) {
-            self.drop_all(vector, reason);
+            vector.drain(|packet| self.refuse(packet, hop, reason));
         }
     }
 
@@ -53,8 +53,14 @@ impl Context<'_> {
     #[inline(always)]
     pub fn send(&mut self, packet: Packet, hop: Hop) {
         if let Err((packet, reason)) = self.state.enqueue(hop, packet) {
-            self.drop(packet, reason);
+            self.refuse(packet, hop, reason);
         }
+    }
+
+    #[cold]
+    fn refuse(&mut self, packet: Packet, hop: Hop, reason: Reason) {
+        let reason = if hop == Hop::DROP { Reason::of(packet.reason) } else { reason };
+        self.drop(packet, reason);
     }
 
     /// The hop after this feature on the packet's input arc.
@@ -77,14 +83,7 @@ impl Context<'_> {
         if let Some(record) = packet.trace() {
             self.line(record, format_args!("dropped: {}", reason.name()));
         }
-        if let Some(counters) = self.state.counters.get(self.node) {
-            counters.drops.add(reason, 1);
-        }
-        if let Some(counters) =
-            self.snapshot.interface(packet.rx).and_then(|i| i.counters.get(self.state.worker))
-        {
-            counters.drops.add(reason, 1);
-        }
+        self.count(packet.rx, reason);
         self.cache.free(packet);
     }
 
@@ -94,15 +93,15 @@ impl Context<'_> {
         vector.drain(|packet| self.drop(packet, reason));
     }
 
-    /// Sends each packet to the hop of the same place, or drops it under the reason there.
-    #[inline(always)]
-    pub fn decide(&mut self, vector: &mut Vector, verdicts: &[Result<Hop, Reason>; VECTOR_SIZE]) {
-        let mut verdicts = verdicts.iter();
-        vector.drain(|packet| match verdicts.next() {
-            Some(Ok(hop)) => self.send(packet, *hop),
-            Some(Err(reason)) => self.drop(packet, *reason),
-            None => self.drop(packet, Reason::NodeLeft),
-        });
+    /// Counts a drop of something that is not a packet of its own, such as a copy that found no buffer.
+    #[cold]
+    pub fn count(&mut self, rx: u16, reason: Reason) {
+        if let Some(counters) = self.state.counters.get(self.node) {
+            counters.drops.add(reason, 1);
+        }
+        if let Some(counters) = self.snapshot.interface(rx).and_then(|i| i.counters.get(self.state.worker)) {
+            counters.drops.add(reason, 1);
+        }
     }
 
     /// The number of the worker that runs this, an index into counters.

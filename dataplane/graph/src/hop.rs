@@ -10,9 +10,14 @@ pub struct Hop(u16);
 impl Hop {
     const PORT: u16 = 0x8000;
 
+    /// No node: the packet is dropped under the reason that it carries.
+    pub const DROP: Hop = Hop(0x7fff);
+    /// The output of an interface that does not exist (any more): dropped as `no-port`.
+    pub const NOWHERE: Hop = Hop(0x7ffe);
+
     /// A node, by its place in the graph.
     pub const fn node(index: u16) -> Hop {
-        assert!(index < Self::PORT, "a node index has 15 bits");
+        assert!(index < 64, "a graph has at most 64 nodes");
         Hop(index)
     }
 

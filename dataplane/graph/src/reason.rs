@@ -72,6 +72,11 @@ reasons! {
 impl Reason {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
+
+    /// The reason of a number, as a packet on its way to [`Hop::DROP`](crate::Hop::DROP) carries it.
+    pub fn of(number: u16) -> Reason {
+        Self::ALL.get(number as usize).copied().unwrap_or(Reason::NodeLeft)
+    }
 }
 
 #[cfg(test)]

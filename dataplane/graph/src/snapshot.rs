@@ -5,6 +5,7 @@
 //! counters) is shared between snapshots and changes in place.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crossbeam::queue::ArrayQueue;
 use paceline_buf::Packet;
@@ -97,7 +98,7 @@ pub struct L2Out {
 
 impl Default for L2Out {
     fn default() -> Self {
-        L2Out { hop: Hop::port(0), max_frame: 0, group: 0, isolated: false }
+        L2Out { hop: Hop::NOWHERE, max_frame: u32::MAX, group: 0, isolated: false }
     }
 }
 
@@ -153,6 +154,21 @@ pub struct Bridge {
     pub unknown_unicast: UnknownUnicast,
     /// The ports that a flood goes to.
     pub members: Vec<u16>,
+    /// What became of source addresses.
+    pub counters: Arc<BridgeCounters>,
+}
+
+/// Rare events of a bridge domain, counted by all workers.
+#[derive(Debug, Default)]
+pub struct BridgeCounters {
+    /// Addresses learned.
+    pub learned: AtomicU64,
+    /// Addresses that moved to another port.
+    pub moved: AtomicU64,
+    /// Addresses not learned because the table holds its limit or their bucket is full.
+    pub refused: AtomicU64,
+    /// Frames whose source address is configured for another port.
+    pub misplaced: AtomicU64,
 }
 
 /// What a port does to unfinished packets by itself.
@@ -192,7 +208,7 @@ pub struct Capture {
     /// The queue; control takes from it and frees the packets.
     pub queue: ArrayQueue<Captured>,
     /// Frames that found it full, or no buffer for a replica.
-    pub lost: std::sync::atomic::AtomicU64,
+    pub lost: AtomicU64,
     /// Longest part of a frame that is kept, in bytes.
     pub snap: u32,
 }

@@ -1,4 +1,4 @@
-//! Which port a MAC address lives behind.
+//! Which port a MAC address lives behind. A port is a number of 15 bits.
 //!
 //! 64-byte buckets, one cache line each: seven entries of `mac48 | port16`, seven age bytes and a flag. All workers learn
 //! and look up at once, without a lock; control ages in place. A bucket that is full spills into its neighbour (the other
@@ -18,6 +18,8 @@ const SPILLED: usize = 7;
 const STATIC: u8 = 255;
 /// Ages count modulo this, so that no age is ever [`STATIC`].
 const AGES: u8 = 254;
+/// Set in the port half of every entry, so that an empty one is equal to none, not even address 0 on port 0.
+const VALID: u16 = 0x8000;
 /// 2^64 divided by the golden ratio.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -138,13 +140,13 @@ impl MacTable {
         let bucket = &self.buckets[hash as usize];
         let mut found = 0;
         // All seven without a branch: which way holds the address is as good as random, and a mispredicted exit would
-        // cost more than the ways behind it. Entry 0 is empty, and no address is 0, so a hit is never 0.
+        // cost more than the ways behind it.
         for entry in &bucket.entries {
             let entry = entry.load(Relaxed);
             found = if entry >> 16 == mac { entry } else { found };
         }
         if found != 0 {
-            return Some(found as u16);
+            return Some(port_of(found));
         }
         if bucket.ages[SPILLED].load(Relaxed) == 0 {
             return None;
@@ -155,14 +157,14 @@ impl MacTable {
     #[cold]
     fn lookup_spilled(&self, mac: u64, hash: u32) -> Option<u16> {
         let (_, entry) = self.buckets[hash as usize ^ 1].find(mac)?;
-        Some(entry as u16)
+        Some(port_of(entry))
     }
 
     /// Whether an address stands in its own bucket with this port and a fresh age, so that nothing is to be learned.
     #[inline(always)]
     pub fn is_fresh(&self, mac: u64, hash: u32, port: u16, now: u8) -> bool {
         let bucket = &self.buckets[hash as usize];
-        let key = mac << 16 | u64::from(port);
+        let key = key_of(mac, port);
         let mut way = 0;
         for (i, entry) in bucket.entries.iter().enumerate() {
             way |= usize::from(entry.load(Relaxed) == key) << i;
@@ -175,7 +177,7 @@ impl MacTable {
     /// Notes that an address was seen as a source on a port.
     #[cold]
     pub fn learn(&self, mac: u64, hash: u32, port: u16, now: u8) -> Learn {
-        let key = mac << 16 | u64::from(port);
+        let key = key_of(mac, port);
         let home = &self.buckets[hash as usize];
         let neighbour = &self.buckets[hash as usize ^ 1];
         loop {
@@ -201,11 +203,11 @@ impl MacTable {
                 return Learn::Known;
             }
             if is_static {
-                return Learn::Static { port: entry as u16 };
+                return Learn::Static { port: port_of(entry) };
             }
             bucket.ages[way].store(now, Relaxed);
             if bucket.entries[way].compare_exchange(entry, key, Relaxed, Relaxed).is_ok() {
-                return Learn::Moved { from: entry as u16 };
+                return Learn::Moved { from: port_of(entry) };
             }
         }
     }
@@ -233,7 +235,7 @@ impl MacTable {
     /// Returns whether there was room in its two buckets.
     pub fn insert_static(&self, mac: u64, port: u16) -> bool {
         let hash = self.hash(mac) as usize;
-        let key = mac << 16 | u64::from(port);
+        let key = key_of(mac, port);
         self.remove(mac);
         loop {
             match self.claim(&self.buckets[hash], &self.buckets[hash ^ 1], key, STATIC) {
@@ -305,11 +307,23 @@ impl MacTable {
                     let is_static = age == STATIC;
                     let since = (u16::from(now) + u16::from(AGES) - u16::from(age % AGES)) % u16::from(AGES);
                     let age = if is_static { 0 } else { since as u8 };
-                    each(slot, raw, MacEntry { mac: raw >> 16, port: raw as u16, is_static, age });
+                    each(slot, raw, MacEntry { mac: raw >> 16, port: port_of(raw), is_static, age });
                 }
             }
         }
     }
+}
+
+/// An entry: the address above, the port below.
+#[inline(always)]
+fn key_of(mac: u64, port: u16) -> u64 {
+    mac << 16 | u64::from(port | VALID)
+}
+
+/// The port of an entry.
+#[inline(always)]
+fn port_of(entry: u64) -> u16 {
+    entry as u16 & !VALID
 }
 
 impl Bucket {

@@ -1,2 +1,47 @@
-//! The typed model of all that Paceline should be doing, its TOML form and its checks.
+//! The typed model of all that Paceline should be doing.
+//!
+//! ```text
+//!  file.toml ──▶ Config ─┐
+//!                        ├─▶ modes::desired ──▶ Desired (ports, bridges) ──▶ reconciler
+//!  Docker ─────▶ Model ──┘
+//!               (on disk)
+//! ```
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`config`] | the TOML file: its types, defaults and checks, with errors that point into the file |
+//! | [`durable`] | [`Model`]: what outlives a restart |
+//! | [`network`], [`endpoint`], [`pools`] | what the model holds |
+//! | [`modes`] | pure functions from both to [`Desired`] |
+//! | [`name`], [`mac`], [`vlan`], [`interval`], [`attach`] | values that are right once they exist |
+//!
+//! Nothing in here touches the system.
 #![forbid(unsafe_code)]
+
+pub mod attach;
+pub mod config;
+pub mod desired;
+pub mod durable;
+pub mod endpoint;
+pub mod interval;
+pub mod mac;
+pub mod modes;
+pub mod name;
+pub mod network;
+pub mod pools;
+mod text;
+pub mod vlan;
+
+pub use attach::Attach;
+pub use config::{Config, ConfigError};
+pub use desired::{ContainerLink, Desired, DesiredBridge, DesiredKind, DesiredPort, Membership};
+pub use durable::Model;
+pub use endpoint::Endpoint;
+pub use interval::Interval;
+pub use mac::MacAddr;
+pub use modes::desired;
+pub use name::{BridgeName, EndpointId, NetworkId, PortName};
+pub use network::{IpamData, Network, NetworkOptions};
+pub use paceline_sys::IfName;
+pub use pools::{Pool, PoolId, Pools, Space};
+pub use vlan::{Tpid, VlanId, VlanMode, VlanSet};

@@ -1,0 +1,162 @@
+//! The configuration file.
+//!
+//! Every field has a default, an unknown one is refused, and `configs/example.toml` shows and explains all of them.
+//! Numbers are checked against their limits while they are read ([`Config::parse`]), what fields say of each other
+//! afterwards (`check`); either way the error points to file, line and column.
+
+mod bridge;
+mod check;
+mod error;
+mod limits;
+mod parse;
+mod port;
+mod stream;
+
+use std::path::PathBuf;
+
+use paceline_sys::HugePages;
+use serde::{Deserialize, Serialize};
+
+use crate::Attach;
+
+pub use bridge::{Bridge, Member, StaticMac, UnknownUnicast};
+pub use check::Host;
+pub use error::{ConfigError, Problem};
+pub use port::{Afxdp, Packet, Pcap, Port, PortKind, Replay, Tap, XdpMode};
+pub use stream::{Generator, Stream};
+
+/// The MTU of ports and networks that do not say, in bytes.
+pub const DEFAULT_MTU: u16 = 1500;
+/// The smallest MTU, in bytes: that of IPv4 (RFC 791).
+pub const MIN_MTU: u16 = 68;
+/// The largest MTU, in bytes.
+pub const MAX_MTU: u16 = 65535;
+
+/// The configuration file. [`Config::default`] is what runs without one.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Config {
+    /// `[buffers]`
+    pub buffers: Buffers,
+    /// `[workers]`
+    pub workers: Workers,
+    /// `[docker]`
+    pub docker: Docker,
+    /// `[api]`
+    pub api: Api,
+    /// `[state]`
+    pub state: State,
+    /// `[[port]]`
+    #[serde(rename = "port")]
+    pub ports: Vec<Port>,
+    /// `[[bridge]]`
+    #[serde(rename = "bridge")]
+    pub bridges: Vec<Bridge>,
+}
+
+/// The memory that packets live in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Buffers {
+    /// How many, 1024 to 4194304.
+    #[serde(deserialize_with = "limits::between::<_, _, 1024, 4_194_304>")]
+    pub count: u32,
+    /// Bytes of each, 2048 or 4096: what `AF_XDP` takes as a chunk of aligned memory.
+    #[serde(deserialize_with = "limits::chunk")]
+    pub size: u32,
+    /// Whether they are on huge pages.
+    #[serde(with = "HugePagesText")]
+    pub hugepages: HugePages,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self { count: 16384, size: 4096, hugepages: HugePages::Prefer }
+    }
+}
+
+/// [`HugePages`] as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "HugePages", rename_all = "lowercase")]
+enum HugePagesText {
+    Require,
+    Prefer,
+    Never,
+}
+
+/// The threads that move packets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Workers {
+    /// One worker is pinned to each of these cores. None: one worker on the last core that the process may use.
+    pub cores: Option<Vec<usize>>,
+    /// What a worker does when there is nothing to do.
+    pub mode: WorkerMode,
+    /// Microseconds that an adaptive worker looks for packets before it sleeps, 0 to 1000000.
+    #[serde(deserialize_with = "limits::between::<_, _, 0, 1_000_000>")]
+    pub idle_spin_us: u32,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self { cores: None, mode: WorkerMode::default(), idle_spin_us: 200 }
+    }
+}
+
+/// What a worker does when there is nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkerMode {
+    /// Looks on for a while, then sleeps until a port wakes it.
+    #[default]
+    Adaptive,
+    /// Looks on for ever: lowest latency, a core always busy.
+    Poll,
+    /// Sleeps at once.
+    Interrupt,
+}
+
+/// The driver for Docker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Docker {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Where the engine finds it; the file's name is the driver's.
+    pub socket: PathBuf,
+    /// How containers are attached whose network does not say.
+    pub attach: Attach,
+}
+
+impl Default for Docker {
+    fn default() -> Self {
+        Self { enabled: true, socket: "/run/docker/plugins/paceline.sock".into(), attach: Attach::DEFAULT }
+    }
+}
+
+/// The socket of the command line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Api {
+    /// Its path.
+    pub socket: PathBuf,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self { socket: "/run/paceline/api.sock".into() }
+    }
+}
+
+/// What outlives a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct State {
+    /// The directory it is in.
+    pub dir: PathBuf,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { dir: "/var/lib/paceline".into() }
+    }
+}

@@ -1,0 +1,157 @@
+//! From text to [`Config`].
+//!
+//! Each section, port and bridge is read on its own, so that one wrong port does not hide the next.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::error::{ConfigError, Problem};
+use super::port::{Common, Port, PortKind};
+use super::{Config, Host, check};
+
+/// A value with its place in the file.
+type Value<'t> = Spanned<DeValue<'t>>;
+
+impl Config {
+    /// The file at `path`, for this `host`.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn load(path: &Path, host: &Host) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::read(path, source))?;
+        Self::parse(&path.display().to_string(), &text, host)
+    }
+
+    /// The text of a file that is called `name` in errors, for this `host`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Problems`], with as many of them as can be told at once: what cannot be read as TOML; else what
+    /// is no field or no value of one, one for each section, port and bridge; else what does not fit together.
+    pub fn parse(name: &str, text: &str, host: &Host) -> Result<Self, ConfigError> {
+        let (document, errors) = DeTable::parse_recoverable(text);
+        let mut problems: Vec<_> = errors.iter().map(|error| problem(error, 0..0)).collect();
+        if problems.is_empty() {
+            let config = read(document.get_ref().clone(), &mut problems);
+            if problems.is_empty() {
+                problems = check::problems(&config, host, document.get_ref());
+            }
+            if problems.is_empty() {
+                return Ok(config);
+            }
+        }
+        Err(ConfigError::problems(name, text, problems))
+    }
+}
+
+/// Names of the sections.
+const SECTIONS: &str = "buffers, workers, docker, api, state, port and bridge";
+
+fn read(document: DeTable<'_>, problems: &mut Vec<Problem>) -> Config {
+    let mut config = Config::default();
+    for (key, value) in document {
+        match key.get_ref().as_ref() {
+            "buffers" => set(&mut config.buffers, value, problems),
+            "workers" => set(&mut config.workers, value, problems),
+            "docker" => set(&mut config.docker, value, problems),
+            "api" => set(&mut config.api, value, problems),
+            "state" => set(&mut config.state, value, problems),
+            "port" => config.ports = list("port", value, problems, port),
+            "bridge" => config.bridges = list("bridge", value, problems, typed),
+            other => {
+                let message = format!("{other:?}: there is no such section; there are {SECTIONS}");
+                problems.push(Problem { message, span: key.span() });
+            }
+        }
+    }
+    config
+}
+
+fn set<T: DeserializeOwned>(section: &mut T, value: Value<'_>, problems: &mut Vec<Problem>) {
+    match typed(value) {
+        Ok(value) => *section = value,
+        Err(problem) => problems.push(problem),
+    }
+}
+
+/// The elements of an array of tables.
+fn list<T>(
+    name: &str,
+    value: Value<'_>,
+    problems: &mut Vec<Problem>,
+    element: fn(Value<'_>) -> Result<T, Problem>,
+) -> Vec<T> {
+    let span = value.span();
+    let DeValue::Array(values) = value.into_inner() else {
+        problems.push(Problem { message: format!("{name}: must be written [[{name}]]"), span });
+        return Vec::new();
+    };
+    let (mut elements, mut wrong) = (Vec::new(), Vec::new());
+    for value in values {
+        match element(value) {
+            Ok(element) => elements.push(element),
+            Err(problem) => wrong.push(problem),
+        }
+    }
+    problems.append(&mut wrong);
+    elements
+}
+
+/// A value as the type wants it.
+fn typed<T: DeserializeOwned>(value: Value<'_>) -> Result<T, Problem> {
+    let span = value.span();
+    T::deserialize(ValueDeserializer::from(value)).map_err(|error| problem(&error, span))
+}
+
+/// A port: `kind` says which fields there are beside the common ones.
+fn port(value: Value<'_>) -> Result<Port, Problem> {
+    let span = value.span();
+    let DeValue::Table(mut own) = value.into_inner() else {
+        return Err(Problem { message: "port: must be written [[port]]".into(), span });
+    };
+    let (mut common, mut kind) = (DeTable::new(), None);
+    for (key, value) in std::mem::take(&mut own) {
+        match key.get_ref().as_ref() {
+            "kind" => kind = Some(value),
+            name if Common::FIELDS.contains(&name) => drop(common.insert(key, value)),
+            _ => drop(own.insert(key, value)),
+        }
+    }
+    let Some(kind) = kind else {
+        let message = format!("port without a kind: must be kind = {}", kinds());
+        return Err(Problem { message, span });
+    };
+    let Common { name, mtu, mac, queues } = typed(Spanned::new(span.clone(), DeValue::Table(common)))?;
+    let fields = Spanned::new(span, DeValue::Table(own));
+    let kind = match kind.get_ref().as_str() {
+        Some("tap") => PortKind::Tap(typed(fields)?),
+        Some("packet") => PortKind::Packet(typed(fields)?),
+        Some("afxdp") => PortKind::Afxdp(typed(fields)?),
+        Some("pcap") => PortKind::Pcap(typed(fields)?),
+        Some("generator") => PortKind::Generator(typed(fields)?),
+        Some("null") => typed::<NoFields>(fields).map(|NoFields {}| PortKind::Null)?,
+        other => {
+            let message = format!(
+                "kind = {}: must be {}",
+                other.map_or("?".into(), |kind| format!("{kind:?}")),
+                kinds()
+            );
+            return Err(Problem { message, span: kind.span() });
+        }
+    };
+    Ok(Port { name, mtu, mac, queues, kind })
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoFields {}
+
+fn kinds() -> String {
+    PortKind::NAMES.map(|name| format!("{name:?}")).join(", ")
+}
+
+fn problem(error: &toml::de::Error, otherwise: std::ops::Range<usize>) -> Problem {
+    Problem { message: error.message().trim().to_owned(), span: error.span().unwrap_or(otherwise) }
+}

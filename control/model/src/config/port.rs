@@ -1,0 +1,166 @@
+//! `[[port]]`
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{DEFAULT_MTU, Generator, limits};
+use crate::{IfName, MacAddr, PortName};
+
+/// One port.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Port {
+    /// Our name of it.
+    pub name: PortName,
+    /// Largest Ethernet payload, 68 to 65535 bytes.
+    pub mtu: u16,
+    /// The address of its device; none: left as it is.
+    pub mac: Option<MacAddr>,
+    /// Receive and transmit queues, 1 to 16.
+    pub queues: u8,
+    /// What it is made of, and the fields of that.
+    #[serde(flatten)]
+    pub kind: PortKind,
+}
+
+/// The fields that every kind of port has. In the file they stand beside those of the kind; they are taken apart before
+/// (`parse`), as serde cannot refuse unknown fields of two structures in one table.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Common {
+    pub name: PortName,
+    #[serde(default = "default_mtu", deserialize_with = "limits::between::<_, _, 68, 65535>")]
+    pub mtu: u16,
+    pub mac: Option<MacAddr>,
+    #[serde(default = "one", deserialize_with = "limits::between::<_, _, 1, 16>")]
+    pub queues: u8,
+}
+
+impl Common {
+    pub const FIELDS: [&str; 4] = ["name", "mtu", "mac", "queues"];
+}
+
+fn default_mtu() -> u16 {
+    DEFAULT_MTU
+}
+
+fn one() -> u8 {
+    1
+}
+
+/// What a port is made of.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum PortKind {
+    /// A TAP device.
+    Tap(Tap),
+    /// A device that exists, by `AF_PACKET`.
+    Packet(Packet),
+    /// A device that exists, by `AF_XDP`.
+    Afxdp(Afxdp),
+    /// Capture files.
+    Pcap(Pcap),
+    /// Packets made here.
+    Generator(Generator),
+    /// Takes packets and drops them.
+    Null,
+}
+
+impl PortKind {
+    /// As in the file.
+    pub const NAMES: [&str; 6] = ["tap", "packet", "afxdp", "pcap", "generator", "null"];
+
+    /// As in the file.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Tap(_) => "tap",
+            Self::Packet(_) => "packet",
+            Self::Afxdp(_) => "afxdp",
+            Self::Pcap(_) => "pcap",
+            Self::Generator(_) => "generator",
+            Self::Null => "null",
+        }
+    }
+}
+
+/// A TAP device, made if there is none.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tap {
+    /// Its name; none: the port's.
+    #[serde(with = "crate::text::option")]
+    pub device: Option<IfName>,
+    /// The network namespace it is in, a name of `ip netns` or a path; none: ours.
+    pub netns: Option<String>,
+    /// Whether it stays when the switch ends.
+    pub persist: bool,
+}
+
+/// A device that exists, by `AF_PACKET` with `PACKET_VNET_HDR`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Packet {
+    /// Its name.
+    #[serde(with = "crate::text")]
+    pub device: IfName,
+    /// The network namespace it is in, a name of `ip netns` or a path; none: ours.
+    pub netns: Option<String>,
+}
+
+/// A device that exists, by `AF_XDP`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Afxdp {
+    /// Its name.
+    #[serde(with = "crate::text")]
+    pub device: IfName,
+    /// The first of its queues that is ours.
+    #[serde(default)]
+    pub queue: u16,
+    /// The network namespace it is in, a name of `ip netns` or a path; none: ours.
+    pub netns: Option<String>,
+    /// Where the XDP program runs.
+    #[serde(default)]
+    pub mode: XdpMode,
+    /// Whether to insist on zero copy; otherwise it is used where the driver has it.
+    #[serde(default)]
+    pub zerocopy: bool,
+}
+
+/// Where an XDP program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XdpMode {
+    /// In the driver, or in the network stack if the driver has no XDP.
+    #[default]
+    Auto,
+    /// In the driver.
+    Native,
+    /// In the network stack.
+    Generic,
+}
+
+/// Capture files: one that is played in, one that is written.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pcap {
+    /// The file whose packets come in.
+    pub read: Option<PathBuf>,
+    /// The file that packets go out to; it is made anew.
+    pub write: Option<PathBuf>,
+    /// How `read` is played.
+    pub replay: Replay,
+}
+
+/// How a capture file is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Replay {
+    /// Once, as fast as it goes.
+    #[default]
+    Once,
+    /// Again and again, as fast as it goes.
+    Loop,
+    /// Once, with the gaps of the recording.
+    Timed,
+}

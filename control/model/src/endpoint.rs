@@ -1,0 +1,91 @@
+//! One container's place in a network.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use ipnet::{Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
+
+use crate::network::{OptionError, tolerated};
+use crate::{Attach, EndpointId, IfName, MacAddr, NetworkId, PortName};
+
+/// One container's place in a network, from `CreateEndpoint` to `DeleteEndpoint`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Docker's ID of it.
+    pub id: EndpointId,
+    /// The network it is in.
+    pub network: NetworkId,
+    /// Our port for it, by [`Model::port_name`](crate::Model::port_name).
+    pub port: PortName,
+    /// Its link while that is in the host's namespace, by [`Model::link_name`](crate::Model::link_name): `SrcName`.
+    #[serde(with = "crate::text")]
+    pub link: IfName,
+    /// How it is attached. Settled at creation, so that a new default leaves running containers alone.
+    pub attach: Attach,
+    /// The container's address.
+    pub mac: MacAddr,
+    /// Whether the engine gave the address rather than we.
+    pub mac_given: bool,
+    /// The container's IPv4 address with its subnet's prefix length.
+    pub ipv4: Option<Ipv4Net>,
+    /// The container's IPv6 address with its subnet's prefix length.
+    pub ipv6: Option<Ipv6Net>,
+    /// The container's network namespace, from `Join` to `Leave`: `SandboxKey`.
+    pub sandbox: Option<PathBuf>,
+    /// The request that made it, to tell a repeated one from another with the same ID.
+    pub request: serde_json::Value,
+}
+
+impl Endpoint {
+    /// Whether a container is there: between `Join` and `Leave`.
+    pub fn joined(&self) -> bool {
+        self.sandbox.is_some()
+    }
+}
+
+/// What a user may ask for one endpoint: `docker network connect --driver-opt`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EndpointOptions {
+    /// `attach=tap|veth|afxdp`; none: the network's.
+    pub attach: Option<Attach>,
+}
+
+impl EndpointOptions {
+    /// From the options of `CreateEndpoint` whose values are text; the engine's own are passed over.
+    ///
+    /// # Errors
+    /// An option that there is not, or a value that is none of its.
+    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
+        let mut parsed = Self::default();
+        for (name, value) in options {
+            match name.as_str() {
+                "attach" => parsed.attach = Some(value.parse().map_err(|_| OptionError::attach(value))?),
+                name if tolerated(name) => {}
+                _ => return Err(OptionError::Unknown { name: name.clone(), allowed: "attach" }),
+            }
+        }
+        Ok(parsed)
+    }
+}
+
+#[cfg(test)]
+impl Endpoint {
+    /// One for tests, joined.
+    pub(crate) fn example(model: &crate::Model, id: EndpointId, network: NetworkId) -> Self {
+        Self {
+            port: model.port_name(&id),
+            link: model.link_name(&id),
+            id,
+            network,
+            attach: Attach::DEFAULT,
+            mac: MacAddr::new([2, 0, 0, 0, 0, 1]),
+            mac_given: false,
+            ipv4: "10.77.0.2/24".parse().ok(),
+            ipv6: None,
+            sandbox: Some("/var/run/docker/netns/0".into()),
+            request: serde_json::Value::Null,
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Names that are right once they exist.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A string that is no name of its kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} {text:?}: must be 1 to {max} characters of {alphabet}")]
+pub struct NameError {
+    kind: &'static str,
+    text: String,
+    max: usize,
+    alphabet: &'static str,
+}
+
+/// A checked string: 1 to `$max` ASCII letters, digits and `$marks`.
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $kind:literal, $max:literal, $marks:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(String);
+
+        impl $type {
+            /// The longest there can be, in characters.
+            pub const MAX_LEN: usize = $max;
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = NameError;
+
+            fn try_from(text: String) -> Result<Self, NameError> {
+                let fine = |byte: u8| byte.is_ascii_alphanumeric() || $marks.as_bytes().contains(&byte);
+                if (1..=$max).contains(&text.len()) && text.bytes().all(fine) {
+                    return Ok(Self(text));
+                }
+                let mut text = text;
+                if text.chars().count() > 2 * $max {
+                    text = text.chars().take(2 * $max).chain("…".chars()).collect();
+                }
+                Err(NameError { kind: $kind, text, max: $max, alphabet: concat!("A-Z a-z 0-9 ", $marks) })
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                text.to_owned().try_into()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> Self {
+                name.0
+            }
+        }
+
+        impl Borrow<str> for $type {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// Our name of a port: 1 to 63 of `A-Z a-z 0-9 _ . : -`.
+    PortName, "port name", 63, "_.:-"
+);
+name!(
+    /// Our name of a bridge: 1 to 63 of `A-Z a-z 0-9 _ . : -`.
+    BridgeName, "bridge name", 63, "_.:-"
+);
+name!(
+    /// Docker's ID of a network: 1 to 128 of `A-Z a-z 0-9 _ . -` (the engine sends 64 hex digits, swarm 25 of base 36).
+    NetworkId, "network ID", 128, "_.-"
+);
+name!(
+    /// Docker's ID of an endpoint: 1 to 128 of `A-Z a-z 0-9 _ . -` (the engine sends 64 hex digits).
+    EndpointId, "endpoint ID", 128, "_.-"
+);
+
+impl PortName {
+    /// How the names of Docker's ports begin; the configuration file may not use it.
+    pub const DOCKER: &str = "e-";
+}
+
+impl BridgeName {
+    /// How the names of Docker's bridges begin; the configuration file may not use it.
+    pub const DOCKER: &str = "n-";
+}
+
+/// The first of a list of names, made from `id`, that is not `taken`: `prefix` and the first `digits` characters, then
+/// with more of them up to `max` characters in all, then with a number at the end.
+///
+/// Short because people read and type it; unique because a reconciler keeps one object by each name.
+pub(crate) fn unique(
+    prefix: &str,
+    id: &str,
+    digits: usize,
+    max: usize,
+    taken: impl Fn(&str) -> bool,
+) -> String {
+    let room = max - prefix.len();
+    let longer = (digits.min(id.len())..=room.min(id.len())).map(|len| format!("{prefix}{}", &id[..len]));
+    let numbered = (2u64..).map(|number| {
+        let number = format!(".{number}");
+        format!("{prefix}{}{number}", &id[..digits.min(id.len()).min(room - number.len())])
+    });
+    longer.chain(numbered).find(|name| !taken(name)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_alphabet_and_the_length_are_kept() {
+        assert_eq!("eth0.10:a-b_c".parse::<PortName>().unwrap().as_str(), "eth0.10:a-b_c");
+        assert!("x".repeat(63).parse::<PortName>().is_ok());
+        assert!("x".repeat(128).parse::<EndpointId>().is_ok());
+        for bad in ["", " ", "a b", "a/b", "ä", "a\0", &"x".repeat(64)] {
+            assert!(bad.parse::<PortName>().is_err(), "{bad:?}");
+        }
+        assert!("a:b".parse::<NetworkId>().is_err());
+    }
+
+    #[test]
+    fn an_error_says_what_would_be_right_and_stays_short() {
+        let error = "no good".parse::<BridgeName>().unwrap_err().to_string();
+        assert_eq!(error, r#"bridge name "no good": must be 1 to 63 characters of A-Z a-z 0-9 _.:-"#);
+        assert!("ä".repeat(1 << 20).parse::<BridgeName>().unwrap_err().to_string().len() < 512);
+    }
+
+    #[test]
+    fn serde_sees_a_checked_string() {
+        assert_eq!(serde_json::from_str::<PortName>("\"p0\"").unwrap().to_string(), "p0");
+        assert!(serde_json::from_str::<PortName>("\"p 0\"").is_err());
+    }
+
+    #[test]
+    fn a_unique_name_takes_more_digits_then_a_number() {
+        let id = "0123456789abcdef";
+        assert_eq!(unique("e-", id, 12, 63, |_| false), "e-0123456789ab");
+        assert_eq!(unique("e-", id, 12, 63, |name| name == "e-0123456789ab"), "e-0123456789abc");
+        assert_eq!(unique("plc", id, 11, 15, |name| !name.contains('.')), "plc0123456789.2");
+        assert_eq!(unique("e-", "ab", 12, 63, |name| name == "e-ab"), "e-ab.2");
+    }
+}

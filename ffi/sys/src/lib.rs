@@ -7,6 +7,7 @@
 //! | [`netns`] | network namespaces, and a throw-away one for tests |
 //! | [`wake`] | eventfd and epoll, how a sleeping worker is woken |
 //! | [`link`] | names, indexes, flags and MTU of interfaces |
+//! | [`ethtool`] | offloads of interfaces |
 //! | [`vnet`] | the virtio-net header that travels with a frame |
 //!
 //! Everything here is safe to call; the `unsafe` inside is bound to system calls and three CPU instructions.
@@ -15,6 +16,7 @@
 compile_error!("AF_PACKET hands over virtio-net headers in host order and Paceline reads them little-endian");
 
 pub mod cpu;
+pub mod ethtool;
 pub mod link;
 pub mod netns;
 pub mod region;

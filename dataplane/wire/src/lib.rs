@@ -1,2 +1,16 @@
-//! Views of packet headers, checksums and segmentation.
+//! What is on the wire: views of headers, checksums, and the cutting of super-packets.
+//!
+//! Everything here works on byte slices, allocates nothing and panics on no input. A header view is a `zerocopy` struct that
+//! lies over the bytes of the frame; its `read` checks that the header is whole and of its version, so that later accesses
+//! need no check. Lengths that a header claims are compared with the frame by methods of their own, because a frame in
+//! several segments is longer than the slice that holds its headers.
 #![forbid(unsafe_code)]
+
+pub mod checksum;
+pub mod ethernet;
+pub mod ipv4;
+pub mod ipv6;
+pub mod segment;
+pub mod tcp;
+pub mod udp;
+pub mod vlan;

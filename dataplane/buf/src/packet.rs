@@ -349,6 +349,11 @@ impl Packet {
         self.flags.0 |= Flags::TRACED;
     }
 
+    /// Lets no trace record follow this packet any more.
+    pub fn clear_trace(&mut self) {
+        self.flags.0 &= !Flags::TRACED;
+    }
+
     /// Makes this fresh packet's head the same as another's, metadata and all; tails are the caller's business.
     pub(crate) fn copy_head(&mut self, from: &Packet) {
         self.copy_front(from, from.len());

@@ -4,16 +4,23 @@
 //! each of several workers. Ports know nothing of the graph; they fill vectors and empty vectors.
 #![forbid(unsafe_code)]
 
+mod error;
+mod frame;
+mod generator;
 mod memory;
 mod null;
+mod pcap;
 
 use std::os::fd::BorrowedFd;
 
 use paceline_buf::{Cache, Packet, Vector};
 use paceline_graph::{Capabilities, Drops, Reason};
 
+pub use error::PortError;
+pub use generator::{Addresses, GeneratorConfig, GeneratorPort, Order, Sizes, Span, StreamConfig};
 pub use memory::{MemoryPeer, MemoryPort};
 pub use null::NullPort;
+pub use pcap::{PcapConfig, PcapPort, PcapWriter, RecordConfig, ReplayConfig, WallClock};
 
 /// One queue pair of an interface.
 pub trait Port: Send {
@@ -37,6 +44,11 @@ pub trait Port: Send {
     /// Readable when [`receive`](Port::receive) would return packets. `None`: the port must be polled (generators, memory).
     fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
         None
+    }
+
+    /// Whether [`receive`](Port::receive) can ever return packets. A port that cannot is never asked.
+    fn is_source(&self) -> bool {
+        true
     }
 
     /// Whether the port's device works, and if not, why. Called by the worker a few times a second, not per vector.

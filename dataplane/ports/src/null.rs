@@ -21,6 +21,10 @@ impl Port for NullPort {
         io.cache.free_all(vector);
     }
 
+    fn is_source(&self) -> bool {
+        false
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities::ALL
     }

@@ -1,2 +1,23 @@
-//! Workers and the engine that control drives.
+//! Workers, and the engine that control drives.
+//!
+//! A [`Worker`] is a loop on one core: take commands, receive a vector, send it through the graph, transmit. It allocates
+//! nothing, locks nothing and makes no system call but its ports' and, when idle, the one it sleeps in. Control talks to it
+//! through two single-producer rings: commands one way, and what a command replaced (a snapshot, a port, a trace) the other
+//! way, so that memory is freed by control. A command is taken between two vectors; its reply is the proof that the
+//! worker uses the old value no more (a quiet point, as in QSBR).
 #![forbid(unsafe_code)]
+
+mod bridges;
+mod command;
+mod engine;
+mod idle;
+mod spec;
+mod view;
+mod worker;
+
+pub use command::{Command, Reply};
+pub use engine::{Engine, EngineConfig, EngineError};
+pub use idle::{Mode, WakeUp};
+pub use spec::{BridgeSpec, InterfaceSpec, MemberSpec, Topology, VlanSpec};
+pub use view::{BridgeView, DropView, InterfaceView, MacView, NodeView, WorkerView};
+pub use worker::{Link, Turn, Worker, WorkerCounters};

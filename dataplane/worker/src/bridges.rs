@@ -1,0 +1,244 @@
+//! From bridges in names to domains in numbers: one domain for a VLAN-unaware bridge, one for each VLAN of another.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use paceline_graph::{Bridge, BridgeCounters, NO_DOMAIN, VlanPort};
+use paceline_tables::MacTable;
+
+use crate::spec::{BridgeSpec, VlanSpec};
+
+/// A domain as it lives on between two configurations.
+#[derive(Clone)]
+pub(crate) struct Domain {
+    pub macs: Arc<MacTable>,
+    pub counters: Arc<BridgeCounters>,
+    pub age_s: u32,
+    /// Seconds since the last tick of the table's ages.
+    pub since_tick: u32,
+    statics: Vec<(u64, u16)>,
+}
+
+/// Bridge and VLAN (`None`: the bridge is VLAN-unaware).
+pub(crate) type DomainKey = (String, Option<u16>);
+
+/// Where an interface is: its own domain, and its VLANs.
+pub(crate) struct Place {
+    pub domain: u16,
+    pub vlan: Option<Arc<VlanPort>>,
+    pub group: u8,
+    pub isolated: bool,
+}
+
+/// All domains and who is in them.
+#[derive(Default)]
+pub(crate) struct Domains {
+    known: BTreeMap<DomainKey, Domain>,
+}
+
+impl Domains {
+    /// Brings the domains to what is wanted: those that stay keep their addresses. `index` finds interfaces that exist.
+    pub(crate) fn configure(
+        &mut self,
+        bridges: &BTreeMap<String, BridgeSpec>,
+        index: impl Fn(&str) -> Option<u16>,
+    ) -> (Vec<Bridge>, BTreeMap<u16, Place>) {
+        let mut old = std::mem::take(&mut self.known);
+        let (mut list, mut places) = (Vec::new(), BTreeMap::new());
+        for (name, spec) in bridges {
+            let mut vlans: Vec<Option<u16>> =
+                spec.members.values().flat_map(|m| m.vlan.vlans()).map(Some).collect();
+            if spec.members.values().any(|m| m.vlan == VlanSpec::Unaware) || vlans.is_empty() {
+                vlans.push(None);
+            }
+            vlans.sort_unstable();
+            vlans.dedup();
+            let mut numbers = BTreeMap::new();
+            for vlan in vlans {
+                let key = (name.clone(), vlan);
+                let statics: Vec<_> = spec
+                    .static_macs
+                    .iter()
+                    .filter(|s| s.2 == vlan)
+                    .filter_map(|s| Some((s.0, index(&s.1)?)))
+                    .collect();
+                let kept = old.remove(&key).filter(|d| d.macs.limit() == spec.mac_limit);
+                let domain =
+                    kept.unwrap_or_else(|| Domain::new(spec.mac_limit)).with(spec.mac_age_s, statics);
+                numbers.insert(vlan, list.len() as u16);
+                let members = spec
+                    .members
+                    .iter()
+                    .filter(|(_, m)| match vlan {
+                        None => m.vlan == VlanSpec::Unaware,
+                        Some(vlan) => m.vlan.vlans().contains(&vlan),
+                    })
+                    .filter_map(|(name, _)| index(name))
+                    .collect();
+                list.push(Bridge {
+                    name: vlan.map_or_else(|| name.as_str().into(), |v| format!("{name}.{v}").into()),
+                    macs: Arc::clone(&domain.macs),
+                    learn: spec.learn,
+                    unknown_unicast: spec.unknown_unicast,
+                    members,
+                    counters: Arc::clone(&domain.counters),
+                });
+                self.known.insert(key, domain);
+            }
+            for (member, how) in &spec.members {
+                if let Some(index) = index(member) {
+                    let (domain, vlan) = place(&how.vlan, &numbers);
+                    places.insert(index, Place { domain, vlan, group: how.group, isolated: how.isolated });
+                }
+            }
+        }
+        (list, places)
+    }
+
+    /// Forgets all that was learned on a port.
+    pub(crate) fn flush_port(&self, port: u16) {
+        for domain in self.known.values() {
+            domain.macs.flush_port(port, true);
+        }
+    }
+
+    /// Lets a second pass.
+    pub(crate) fn second(&mut self) {
+        for domain in self.known.values_mut().filter(|d| d.age_s > 0) {
+            // Sixty ticks make up the age, so that an address lives at most a sixtieth too long; a tick is a walk over the
+            // table, so it is not more often than once a second.
+            let seconds = (domain.age_s / 60).max(1);
+            domain.since_tick += 1;
+            if domain.since_tick >= seconds {
+                domain.since_tick = 0;
+                domain.macs.tick((domain.age_s / seconds).min(250) as u8);
+            }
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&DomainKey, &Domain)> {
+        self.known.iter()
+    }
+}
+
+impl Domain {
+    fn new(limit: u32) -> Domain {
+        Domain {
+            macs: Arc::new(MacTable::new(limit)),
+            counters: Arc::default(),
+            age_s: 0,
+            since_tick: 0,
+            statics: Vec::new(),
+        }
+    }
+
+    fn with(mut self, age_s: u32, statics: Vec<(u64, u16)>) -> Domain {
+        self.age_s = age_s;
+        for (mac, _) in self.statics.iter().filter(|s| !statics.contains(s)) {
+            self.macs.remove(*mac);
+        }
+        for (mac, port) in statics.iter().filter(|s| !self.statics.contains(s)) {
+            self.macs.insert_static(*mac, *port);
+        }
+        self.statics = statics;
+        self
+    }
+}
+
+fn place(vlan: &VlanSpec, numbers: &BTreeMap<Option<u16>, u16>) -> (u16, Option<Arc<VlanPort>>) {
+    let number = |vlan: u16| numbers.get(&Some(vlan)).copied().unwrap_or(NO_DOMAIN);
+    let port = match vlan {
+        VlanSpec::Unaware => return (numbers.get(&None).copied().unwrap_or(NO_DOMAIN), None),
+        VlanSpec::Access(vlan) => VlanPort {
+            tpid: 0x8100,
+            native: number(*vlan),
+            // A frame that is tagged with the port's own VLAN is welcome, as it is on a Linux bridge.
+            tagged: vec![(*vlan, number(*vlan))],
+            tunnel: false,
+        },
+        VlanSpec::Tunnel(vlan) => {
+            VlanPort { tpid: 0x88a8, native: number(*vlan), tagged: Vec::new(), tunnel: true }
+        }
+        VlanSpec::Trunk { tagged, native, tpid } => {
+            let mut tagged: Vec<_> = tagged.iter().map(|v| (*v, number(*v))).collect();
+            tagged.sort_unstable();
+            tagged.dedup();
+            VlanPort { tpid: *tpid, native: native.map_or(NO_DOMAIN, number), tagged, tunnel: false }
+        }
+    };
+    (port.native, Some(Arc::new(port)))
+}
+
+#[cfg(test)]
+mod tests {
+    use paceline_graph::UnknownUnicast;
+
+    use super::*;
+    use crate::spec::MemberSpec;
+
+    fn bridge(members: &[(&str, VlanSpec)]) -> BTreeMap<String, BridgeSpec> {
+        let member = |vlan: &VlanSpec| MemberSpec { vlan: vlan.clone(), ..MemberSpec::default() };
+        let spec = BridgeSpec {
+            mac_limit: 100,
+            mac_age_s: 300,
+            learn: true,
+            unknown_unicast: UnknownUnicast::Flood,
+            members: members.iter().map(|(n, v)| ((*n).to_string(), member(v))).collect(),
+            static_macs: vec![(7, "p1".into(), None)],
+        };
+        BTreeMap::from([("br".to_string(), spec)])
+    }
+
+    fn index(name: &str) -> Option<u16> {
+        name.strip_prefix('p')?.parse().ok()
+    }
+
+    #[test]
+    fn every_vlan_is_a_domain_of_its_members() {
+        let trunk = VlanSpec::Trunk { tagged: vec![20, 10], native: Some(1), tpid: 0x8100 };
+        let (list, places) = Domains::default().configure(
+            &bridge(&[("p1", VlanSpec::Access(10)), ("p2", trunk), ("p3", VlanSpec::Tunnel(20))]),
+            index,
+        );
+        let names: Vec<_> = list.iter().map(|b| (&*b.name, b.members.clone())).collect();
+        assert_eq!(names, [("br.1", vec![2]), ("br.10", vec![1, 2]), ("br.20", vec![2, 3])]);
+        let trunk = places[&2].vlan.as_ref().expect("VLAN-aware");
+        assert_eq!((trunk.native, &trunk.tagged), (0, &vec![(10, 1), (20, 2)]));
+        assert!(places[&3].vlan.as_ref().is_some_and(|v| v.tunnel));
+    }
+
+    #[test]
+    fn what_stays_keeps_its_addresses() {
+        let mut domains = Domains::default();
+        let config = bridge(&[("p1", VlanSpec::Unaware)]);
+        let (first, _) = domains.configure(&config, index);
+        assert_eq!(first[0].macs.len(), 1, "the static address");
+        first[0].macs.learn(9, first[0].macs.hash(9), 1, 0);
+        let (second, places) =
+            domains.configure(&bridge(&[("p1", VlanSpec::Unaware), ("p2", VlanSpec::Unaware)]), index);
+        assert_eq!((second[0].macs.len(), second[0].members.len(), places.len()), (2, 2, 2));
+        domains.flush_port(1);
+        assert_eq!(second[0].macs.len(), 0);
+        let (none, _) = domains.configure(&BTreeMap::new(), index);
+        assert!(none.is_empty() && domains.iter().count() == 0);
+    }
+
+    #[test]
+    fn an_address_lives_as_long_as_it_should() {
+        for age_s in [1, 10, 60, 300, 86_400] {
+            let mut domains = Domains::default();
+            let mut config = bridge(&[("p1", VlanSpec::Unaware)]);
+            config.get_mut("br").expect("it").mac_age_s = age_s;
+            config.get_mut("br").expect("it").static_macs.clear();
+            let (list, _) = domains.configure(&config, index);
+            let macs = &list[0].macs;
+            macs.learn(9, macs.hash(9), 1, macs.now());
+            let seconds = (1..200_000).find(|_| {
+                domains.second();
+                macs.is_empty()
+            });
+            let seconds = seconds.expect("it ages");
+            assert!((age_s..=age_s + age_s / 30 + 2).contains(&seconds), "{age_s} s became {seconds} s");
+        }
+    }
+}

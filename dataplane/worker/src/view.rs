@@ -1,0 +1,133 @@
+//! What control shows of the workers. Field names are stable: programs read them.
+
+use serde::Serialize;
+
+/// One interface.
+#[derive(Clone, Debug, Serialize)]
+pub struct InterfaceView {
+    /// Name.
+    pub name: String,
+    /// Kind of port.
+    pub kind: String,
+    /// `up`, or `down`.
+    pub state: String,
+    /// Why it is down.
+    pub reason: Option<String>,
+    /// Largest Ethernet payload, in bytes.
+    pub mtu: u32,
+    /// Bridge that it is in.
+    pub bridge: Option<String>,
+    /// Queues, that is, workers that serve it.
+    pub queues: usize,
+    /// Frames received.
+    pub rx_packets: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Frames sent.
+    pub tx_packets: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+    /// Frames dropped that came in here, or should have left here.
+    pub drops: u64,
+}
+
+/// One node, or the receiving or sending side of an interface, on one worker.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeView {
+    /// Worker.
+    pub worker: usize,
+    /// `node`, or `interface-rx` and `interface-tx`.
+    pub name: String,
+    /// Calls with a vector.
+    pub vectors: u64,
+    /// Packets.
+    pub packets: u64,
+    /// Packets per vector.
+    pub packets_per_vector: f64,
+    /// TSC cycles per packet.
+    pub cycles_per_packet: f64,
+    /// Packets dropped.
+    pub drops: u64,
+}
+
+/// Drops of one reason at one place.
+#[derive(Clone, Debug, Serialize)]
+pub struct DropView {
+    /// `node` or `interface`.
+    pub scope: &'static str,
+    /// Name of it.
+    pub name: String,
+    /// Reason.
+    pub reason: &'static str,
+    /// What the reason means.
+    pub description: &'static str,
+    /// How many.
+    pub packets: u64,
+}
+
+/// One address of a bridge domain.
+#[derive(Clone, Debug, Serialize)]
+pub struct MacView {
+    /// Bridge.
+    pub bridge: String,
+    /// VLAN, if the bridge has any.
+    pub vlan: Option<u16>,
+    /// Address.
+    pub mac: String,
+    /// Interface it is behind.
+    pub interface: String,
+    /// Configured, not learned.
+    pub is_static: bool,
+    /// Seconds since it was seen, to the precision of ageing.
+    pub age_s: u32,
+}
+
+/// One worker.
+#[derive(Clone, Debug, Serialize)]
+pub struct WorkerView {
+    /// Number.
+    pub worker: usize,
+    /// Core that it is pinned to.
+    pub core: Option<usize>,
+    /// `poll`, `adaptive` or `interrupt`.
+    pub mode: &'static str,
+    /// Turns of its loop.
+    pub turns: u64,
+    /// Turns that moved packets.
+    pub busy_turns: u64,
+    /// Times it slept.
+    pub sleeps: u64,
+    /// Share of the time that it slept, 0 to 1.
+    pub asleep: f64,
+    /// Packets handed to other workers.
+    pub handed_off: u64,
+}
+
+/// One bridge domain.
+#[derive(Clone, Debug, Serialize)]
+pub struct BridgeView {
+    /// Bridge.
+    pub name: String,
+    /// VLAN, if the bridge has any.
+    pub vlan: Option<u16>,
+    /// Interfaces in it.
+    pub members: Vec<String>,
+    /// Addresses known.
+    pub macs: usize,
+    /// Most addresses it takes.
+    pub mac_limit: u32,
+    /// Seconds until an address is forgotten, 0 for never.
+    pub mac_age_s: u32,
+    /// Whether it learns.
+    pub learn: bool,
+    /// `flood` or `drop`.
+    pub unknown_unicast: &'static str,
+    /// Addresses learned so far.
+    pub learned: u64,
+    /// Addresses that moved between ports.
+    pub moved: u64,
+    /// Addresses refused for want of room.
+    pub refused: u64,
+    /// Frames from an address that is configured for another port.
+    pub misplaced: u64,
+}

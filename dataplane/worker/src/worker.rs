@@ -1,0 +1,526 @@
+//! One worker: its ports, its graph and its loop.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crossbeam::queue::ArrayQueue;
+use paceline_buf::{Cache, Packet, Pool, Vector};
+use paceline_graph::{
+    Count, Graph, InterfaceCounters, MAX_INTERFACES, NodeCounters, Reason, Snapshot, Trace,
+};
+use paceline_ports::{Io, LinkState, Port};
+use paceline_sys::cpu::{tsc, tsc_hz};
+use paceline_sys::wake::{Epoll, Event, Interest};
+
+use crate::command::{Command, Reply};
+use crate::idle::{Idle, Mode, WakeUp};
+
+/// Commands or replies that may wait.
+const RING: usize = 64;
+/// Packets that may wait for the worker that owns their port.
+const HANDOFF: usize = 4096;
+/// Turns without a packet after which a port is no longer asked, but waited for.
+const COLD_AFTER: u32 = 64;
+/// Turns between two looks at the ports that are waited for, while others are busy.
+const LOOK_EVERY: u32 = 8;
+/// Longest sleep: how late a port that cannot wake the worker is served, and how old a link state can be.
+const SLEEP: Duration = Duration::from_millis(250);
+/// Sleep while some port cannot wake the worker.
+const NAP: Duration = Duration::from_micros(500);
+const WAKE_TOKEN: u64 = u64::MAX;
+
+/// A port of this worker.
+struct Slot {
+    port: Box<dyn Port>,
+    counters: Arc<[InterfaceCounters]>,
+    /// Turns since it had a packet.
+    quiet: u32,
+    /// In the list of those that are asked every turn.
+    hot: bool,
+    wakes: bool,
+    state: LinkState,
+}
+
+/// What one worker counts of itself.
+#[derive(Default)]
+pub struct WorkerCounters {
+    /// Turns of the loop.
+    pub turns: Count,
+    /// Turns that moved packets.
+    pub busy_turns: Count,
+    /// Times it slept.
+    pub sleeps: Count,
+    /// TSC cycles slept.
+    pub sleep_cycles: Count,
+    /// Packets handed to other workers.
+    pub handed_off: Count,
+    /// TSC at the last turn of note, for views.
+    pub now: AtomicU64,
+}
+
+/// Control's end of a worker.
+pub struct Link {
+    /// Where commands go.
+    pub commands: rtrb::Producer<Command>,
+    /// Where replies come from.
+    pub replies: rtrb::Consumer<Reply>,
+    /// How to wake the worker for them.
+    pub wake: Arc<WakeUp>,
+    /// Counters of its nodes, in the order of `nodes`.
+    pub node_counters: Arc<[NodeCounters]>,
+    /// Names of its nodes.
+    pub nodes: Vec<&'static str>,
+    /// Its own counters.
+    pub counters: Arc<WorkerCounters>,
+}
+
+/// Queues by which workers hand packets to each other, and the means to wake them.
+#[derive(Clone)]
+struct Peer {
+    queue: Arc<ArrayQueue<Packet>>,
+    wake: Arc<WakeUp>,
+}
+
+/// What one turn of the loop found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Packets were moved, or a command was taken.
+    Busy,
+    /// There was nothing to do.
+    Idle,
+    /// The worker was told to stop.
+    Stop,
+}
+
+/// One worker. Run it with [`run`](Worker::run) on a thread of its own, or turn by turn.
+pub struct Worker {
+    number: usize,
+    graph: Graph,
+    cache: Cache,
+    snapshot: Arc<Snapshot>,
+    slots: Vec<Option<Slot>>,
+    hot: Vec<u16>,
+    /// Ports that can neither wake the worker nor be without packets for ever.
+    sleepless: usize,
+    remotes: Vec<Option<u8>>,
+    peers: Vec<Peer>,
+    epoll: Epoll,
+    commands: rtrb::Consumer<Command>,
+    replies: rtrb::Producer<Reply>,
+    wake: Arc<WakeUp>,
+    idle: Idle,
+    counters: Arc<WorkerCounters>,
+    rx: Vector,
+    tx: Vector,
+    since_look: u32,
+    next_state_check: u64,
+    epoch: u64,
+}
+
+impl Worker {
+    /// Makes `count` workers on one pool and the links to them.
+    ///
+    /// # Errors
+    /// No file descriptor is left.
+    pub fn team(
+        count: usize,
+        pool: &Arc<Pool>,
+        mode: Mode,
+        spin: Duration,
+    ) -> io::Result<Vec<(Worker, Link)>> {
+        let peers = (0..count)
+            .map(|_| Ok(Peer { queue: Arc::new(ArrayQueue::new(HANDOFF)), wake: WakeUp::new()? }))
+            .collect::<io::Result<Vec<_>>>()?;
+        (0..count).map(|number| Worker::new(number, &peers, pool, mode, spin)).collect()
+    }
+
+    fn new(
+        number: usize,
+        peers: &[Peer],
+        pool: &Arc<Pool>,
+        mode: Mode,
+        spin: Duration,
+    ) -> io::Result<(Worker, Link)> {
+        let graph = Graph::new(paceline_nodes::all(), number);
+        let (command_in, commands) = rtrb::RingBuffer::new(RING);
+        let (replies, reply_out) = rtrb::RingBuffer::new(RING);
+        let wake = Arc::clone(&peers[number].wake);
+        let epoll = Epoll::new()?;
+        epoll.add(wake.event(), WAKE_TOKEN, Interest::Read)?;
+        let counters = Arc::new(WorkerCounters::default());
+        let link = Link {
+            commands: command_in,
+            replies: reply_out,
+            wake: Arc::clone(&wake),
+            node_counters: Arc::clone(graph.counters()),
+            nodes: graph.names().to_vec(),
+            counters: Arc::clone(&counters),
+        };
+        let worker = Worker {
+            number,
+            graph,
+            cache: pool.cache(),
+            snapshot: Arc::default(),
+            slots: Vec::new(),
+            hot: Vec::with_capacity(MAX_INTERFACES),
+            sleepless: 0,
+            remotes: Vec::new(),
+            peers: peers.to_vec(),
+            epoll,
+            commands,
+            replies,
+            wake,
+            idle: Idle::new(mode, spin),
+            counters,
+            rx: Vector::new(),
+            tx: Vector::new(),
+            since_look: 0,
+            next_state_check: 0,
+            epoch: tsc(),
+        };
+        Ok((worker, link))
+    }
+
+    /// Turns until told to stop, sleeping as the mode says.
+    pub fn run(mut self) {
+        loop {
+            match self.turn() {
+                Turn::Stop => return,
+                Turn::Busy => _ = self.idle.rest(tsc(), true),
+                Turn::Idle => {
+                    if self.idle.rest(tsc(), false) {
+                        self.sleep();
+                    }
+                }
+            }
+        }
+    }
+
+    /// One turn: commands, one vector of each port that may have packets, what other workers handed over.
+    pub fn turn(&mut self) -> Turn {
+        self.counters.turns.add(1);
+        let mut busy = false;
+        while let Ok(command) = self.commands.pop() {
+            busy = true;
+            if !self.obey(command) {
+                return Turn::Stop;
+            }
+        }
+        self.since_look += 1;
+        if self.since_look >= LOOK_EVERY || self.hot.is_empty() {
+            self.look(Some(Duration::ZERO));
+        }
+        let mut at = 0;
+        while let Some(&interface) = self.hot.get(at) {
+            if self.receive(interface) {
+                busy = true;
+            }
+            // A port that went cold left its place to the next one.
+            if self.hot.get(at) == Some(&interface) {
+                at += 1;
+            }
+        }
+        busy |= self.take_handed_over();
+        if busy {
+            self.counters.busy_turns.add(1);
+        }
+        if self.counters.turns.get().is_multiple_of(1024) {
+            self.check_links();
+        }
+        if busy { Turn::Busy } else { Turn::Idle }
+    }
+
+    /// One vector of one port, through the graph and out. Whether there were packets.
+    #[inline]
+    fn receive(&mut self, interface: u16) -> bool {
+        let Some(slot) = self.slots.get_mut(interface as usize).and_then(Option::as_mut) else {
+            return false;
+        };
+        let counters = &slot.counters[self.number];
+        let start = tsc();
+        slot.port.receive(&mut Io { cache: &mut self.cache, drops: &counters.drops }, &mut self.rx);
+        if self.rx.is_empty() {
+            slot.quiet += 1;
+            if slot.quiet > COLD_AFTER && slot.wakes {
+                slot.hot = false;
+                self.hot.retain(|i| *i != interface);
+            }
+            return false;
+        }
+        let received = tsc();
+        slot.quiet = 0;
+        let Some(config) = self.snapshot.interface(interface) else {
+            counters.drops.add(Reason::NoPort, self.rx.len() as u64);
+            self.cache.free_all(&mut self.rx);
+            return true;
+        };
+        let (mut bytes, domain) = (0, config.domain);
+        for packet in self.rx.as_mut_slice() {
+            packet.rx = interface;
+            packet.domain = domain;
+            bytes += packet.total_len() as u64;
+        }
+        counters.rx_packets.add(self.rx.len() as u64);
+        counters.rx_bytes.add(bytes);
+        counters.rx_vectors.add(1);
+        counters.rx_cycles.add(received.wrapping_sub(start));
+        let entry = config.input[0];
+        if self.graph.trace().wants(interface) {
+            self.begin_trace(interface);
+        }
+        self.graph.run(&self.snapshot, &mut self.cache, entry, &mut self.rx);
+        self.transmit();
+        true
+    }
+
+    /// Sends what waits for ports.
+    #[inline]
+    fn transmit(&mut self) {
+        while let Some(interface) = self.graph.take_tx(&mut self.tx) {
+            let Some(slot) = self.slots.get_mut(interface as usize).and_then(Option::as_mut) else {
+                self.hand_over(interface);
+                continue;
+            };
+            let counters = &slot.counters[self.number];
+            send(slot.port.as_mut(), counters, &mut self.cache, &mut self.tx, self.graph.trace());
+        }
+    }
+
+    /// Gives packets to the worker that owns their port.
+    #[cold]
+    fn hand_over(&mut self, interface: u16) {
+        let owner = self.remotes.get(interface as usize).copied().flatten();
+        let drops = self.snapshot.interface(interface).map(|i| &i.counters[self.number].drops);
+        let Some(peer) = owner.and_then(|o| self.peers.get(o as usize)) else {
+            if let Some(drops) = drops {
+                drops.add(Reason::NoPort, self.tx.len() as u64);
+            }
+            return self.cache.free_all(&mut self.tx);
+        };
+        let cache = &mut self.cache;
+        self.counters.handed_off.add(self.tx.len() as u64);
+        self.tx.drain(|mut packet| {
+            // Records belong to the worker that wrote them.
+            packet.clear_trace();
+            if let Err(packet) = peer.queue.push(packet) {
+                if let Some(drops) = drops {
+                    drops.add(Reason::HandoffFull, 1);
+                }
+                cache.free(packet);
+            }
+        });
+        peer.wake.wake();
+    }
+
+    /// Sends what other workers gave.
+    #[inline]
+    fn take_handed_over(&mut self) -> bool {
+        if self.peers[self.number].queue.is_empty() {
+            return false;
+        }
+        // As many as there are places, so that others who keep on giving cannot keep this worker from its own ports.
+        for _ in 0..HANDOFF {
+            let Some(packet) = self.peers[self.number].queue.pop() else { break };
+            let waiting = self.tx.as_slice().first().map(|p| p.tx);
+            if waiting.is_some_and(|interface| interface != packet.tx) || self.tx.room() == 0 {
+                self.send_waiting();
+            }
+            if let Err(packet) = self.tx.push(packet) {
+                self.cache.free(packet);
+            }
+        }
+        self.send_waiting();
+        true
+    }
+
+    fn send_waiting(&mut self) {
+        let Some(interface) = self.tx.as_slice().first().map(|p| p.tx) else { return };
+        match self.slots.get_mut(interface as usize).and_then(Option::as_mut) {
+            Some(slot) => {
+                let counters = &slot.counters[self.number];
+                send(slot.port.as_mut(), counters, &mut self.cache, &mut self.tx, self.graph.trace());
+            }
+            None => self.cache.free_all(&mut self.tx),
+        }
+    }
+
+    #[cold]
+    fn begin_trace(&mut self, interface: u16) {
+        let nanos = u128::from(tsc().wrapping_sub(self.epoch)) * 1_000_000_000 / u128::from(tsc_hz());
+        let snapshot = &self.snapshot;
+        let trace = self.graph.trace();
+        for packet in self.rx.as_mut_slice() {
+            let Some(record) = trace.begin(nanos as u64) else { return };
+            packet.set_trace(record);
+            let (name, len) = (snapshot.name(interface), packet.total_len());
+            match packet.offload() {
+                None => trace.line(record, "rx", format_args!("{name}, {len} bytes")),
+                Some(o) => trace.line(record, "rx", format_args!("{name}, {len} bytes, {o:?}")),
+            }
+        }
+    }
+
+    /// Asks the kernel which ports have packets, waiting up to `timeout`.
+    fn look(&mut self, timeout: Option<Duration>) {
+        self.since_look = 0;
+        let mut events = [Event::EMPTY; 64];
+        // An interrupted wait is as good as an empty one: the loop comes back.
+        let count = self.epoll.wait(&mut events, timeout).unwrap_or(0);
+        for event in &events[..count] {
+            let interface = event.token();
+            if let Some(slot) = self.slots.get_mut(interface as usize).and_then(Option::as_mut)
+                && !slot.hot
+            {
+                slot.hot = true;
+                slot.quiet = 0;
+                self.hot.push(interface as u16);
+            }
+        }
+    }
+
+    #[cold]
+    fn sleep(&mut self) {
+        self.wake.about_to_sleep();
+        if self.commands.is_empty() && self.peers[self.number].queue.is_empty() {
+            let start = tsc();
+            self.look(Some(if self.sleepless > 0 { NAP } else { SLEEP }));
+            self.counters.sleeps.add(1);
+            self.counters.sleep_cycles.add(tsc().wrapping_sub(start));
+            self.check_links();
+        }
+        self.wake.awake();
+    }
+
+    /// Tells control of ports that went up or down, a few times a second.
+    fn check_links(&mut self) {
+        let now = tsc();
+        self.counters.now.store(now, Relaxed);
+        if now < self.next_state_check {
+            return;
+        }
+        self.next_state_check = now + tsc_hz() / 4;
+        for (interface, slot) in self.slots.iter_mut().enumerate() {
+            let Some(slot) = slot else { continue };
+            let state = slot.port.state();
+            if state == slot.state {
+                continue;
+            }
+            // A full ring: it is told at the next look.
+            if self.replies.push(Reply::Link { interface: interface as u16, state: state.clone() }).is_ok() {
+                // A device that is gone makes its descriptor ready for ever: it is not waited for until it is back.
+                if slot.wakes
+                    && let Some(fd) = slot.port.wake_fd()
+                {
+                    let _ = match state {
+                        LinkState::Up => self.epoll.add(fd, interface as u64, Interest::Read),
+                        LinkState::Down(_) => self.epoll.remove(fd),
+                    };
+                }
+                slot.state = state;
+            }
+        }
+    }
+
+    /// Carries out a command; false means stop.
+    #[cold]
+    fn obey(&mut self, command: Command) -> bool {
+        let reply = match command {
+            Command::Publish(snapshot) => {
+                self.graph.reserve_ports(snapshot.interfaces.len());
+                Reply::Published(std::mem::replace(&mut self.snapshot, snapshot))
+            }
+            Command::AddPort { interface, port, counters } => {
+                self.add(interface, port, counters);
+                Reply::Added
+            }
+            Command::AddRemote { interface, owner } => {
+                self.remotes.resize(self.remotes.len().max(interface as usize + 1), None);
+                self.remotes[interface as usize] = Some(owner as u8);
+                Reply::Added
+            }
+            Command::RemovePort(interface) => Reply::Removed(self.remove(interface)),
+            Command::Trace(trace) => Reply::Traced(std::mem::replace(self.graph.trace(), trace)),
+            Command::Stop => {
+                for interface in 0..self.slots.len() {
+                    self.remove(interface as u16);
+                }
+                self.take_handed_over();
+                return false;
+            }
+        };
+        // Control keeps fewer commands under way than the ring has places, so there is one.
+        let _ = self.replies.push(reply);
+        true
+    }
+
+    fn add(&mut self, interface: u16, port: Box<dyn Port>, counters: Arc<[InterfaceCounters]>) {
+        let index = interface as usize;
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, || None);
+        }
+        let wakes = port.wake_fd().is_some_and(|fd| self.epoll.add(fd, index as u64, Interest::Read).is_ok());
+        let hot = !wakes && port.is_source();
+        if hot {
+            self.hot.push(interface);
+            self.sleepless += 1;
+        }
+        self.slots[index] = Some(Slot { port, counters, quiet: 0, hot, wakes, state: LinkState::Up });
+    }
+
+    fn remove(&mut self, interface: u16) -> Option<Box<dyn Port>> {
+        // Packets that were handed over for this interface before control took it out of the snapshot.
+        self.take_handed_over();
+        if let Some(remote) = self.remotes.get_mut(interface as usize) {
+            *remote = None;
+        }
+        let mut slot = self.slots.get_mut(interface as usize)?.take()?;
+        self.hot.retain(|i| *i != interface);
+        if slot.wakes
+            && let Some(fd) = slot.port.wake_fd()
+        {
+            // It may have been taken out when the link went down.
+            let _ = self.epoll.remove(fd);
+        } else if slot.port.is_source() {
+            self.sleepless -= 1;
+        }
+        let drops = &slot.counters[self.number].drops;
+        slot.port.close(&mut Io { cache: &mut self.cache, drops });
+        Some(slot.port)
+    }
+}
+
+/// Sends a vector and counts it.
+#[inline]
+fn send(
+    port: &mut dyn Port,
+    counters: &InterfaceCounters,
+    cache: &mut Cache,
+    tx: &mut Vector,
+    trace: &mut Trace,
+) {
+    let (packets, mut bytes) = (tx.len() as u64, 0);
+    for packet in tx.as_slice() {
+        bytes += packet.total_len() as u64;
+    }
+    if trace.is_active() {
+        for packet in tx.as_slice() {
+            if let Some(record) = packet.trace() {
+                trace.line(record, "tx", format_args!("{}, {} bytes", port.kind(), packet.total_len()));
+            }
+        }
+    }
+    let start = tsc();
+    let dropped = counters.drops.total();
+    port.transmit(&mut Io { cache, drops: &counters.drops }, tx);
+    let dropped = counters.drops.total() - dropped;
+    counters.tx_cycles.add(tsc().wrapping_sub(start));
+    counters.tx_vectors.add(1);
+    counters.tx_packets.add(packets - dropped.min(packets));
+    counters.tx_bytes.add(if dropped == 0 {
+        bytes
+    } else {
+        bytes * (packets - dropped.min(packets)) / packets
+    });
+}

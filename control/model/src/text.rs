@@ -24,6 +24,7 @@ pub mod option {
     use super::{Deserialize, Deserializer, Display, FromStr, Serializer, de};
 
     /// Writes the value as its text, or nothing.
+    #[expect(clippy::ref_option, reason = "it is how serde calls it")]
     pub fn serialize<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
         match value {
             Some(value) => serializer.collect_str(value),

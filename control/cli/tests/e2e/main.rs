@@ -1,0 +1,67 @@
+//! Paceline as users meet it: the built program, a real Docker Engine, containers.
+//!
+//! One private engine (see `scripts/engine`) serves all cases; every case starts a switch of its own under its own driver name,
+//! so that nothing is shared but the engine. After each case the engine's namespace must hold the links it held before.
+//! Without root there is nothing to test here, and the run says so.
+#![forbid(unsafe_code)]
+
+mod cases;
+mod command;
+mod container;
+mod engine;
+mod http;
+mod network;
+mod switch;
+
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+
+use engine::Engine;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Each case has two cores' worth of engine, switch and containers of its own.
+    arguments.test_threads.get_or_insert(1);
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    }
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: end-to-end tests need root (network namespaces, a Docker Engine)");
+        return ExitCode::SUCCESS;
+    }
+    let engine = match Engine::start() {
+        Ok(engine) => Arc::new(engine),
+        Err(error) => {
+            eprintln!("error: the private Docker Engine did not start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let conclusion = libtest_mimic::run(&arguments, trials(Some(&engine)));
+    engine.stop();
+    conclusion.exit_code()
+}
+
+/// All cases; without an engine they can be listed but not run.
+fn trials(engine: Option<&Arc<Engine>>) -> Vec<Trial> {
+    let help = command::run(Command::new(env!("CARGO_BIN_EXE_paceline")).args(["run", "--help"]));
+    let can_run = help.succeeded() && help.ok().contains("--docker-socket");
+    let trial = |(module, name, case): cases::Named| {
+        let engine = engine.cloned();
+        let needs_switch = module != "harness";
+        Trial::test(format!("{module}::{name}"), move || {
+            let engine = engine.ok_or("listed only")?;
+            let before = engine.links();
+            case(&engine);
+            let after = engine.links();
+            if before == after {
+                Ok(())
+            } else {
+                Err(format!("links left behind: {before:?} became {after:?}").into())
+            }
+        })
+        .with_ignored_flag(needs_switch && !can_run)
+    };
+    cases::all().map(trial).collect()
+}

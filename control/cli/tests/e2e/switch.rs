@@ -1,0 +1,168 @@
+//! One running `paceline` of a case.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::command::{self, Outcome};
+use crate::engine::Engine;
+use crate::network::Network;
+
+/// How long a switch may take to start or to end. Far more than it needs: only a hang reaches it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Docker looks for drivers here; a socket's name is the driver's name.
+const PLUGINS: &str = "/run/docker/plugins";
+
+/// A switch with a state directory, sockets and a driver name of its own; ended and removed on drop.
+pub struct Switch<'e> {
+    engine: &'e Engine,
+    driver: String,
+    dir: PathBuf,
+    process: Option<Child>,
+}
+
+impl<'e> Switch<'e> {
+    /// Starts a switch and waits until it serves.
+    pub fn start(engine: &'e Engine) -> Self {
+        let driver = engine.unique("switch");
+        let dir = engine.dir().join(&driver);
+        std::fs::create_dir(&dir).expect("a new directory");
+        let mut switch = Self { engine, driver, dir, process: None };
+        switch.restart();
+        switch
+    }
+
+    /// Starts it again, on the same state and sockets, and waits until it serves.
+    pub fn restart(&mut self) {
+        assert!(self.process.is_none(), "end it first");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).expect("a log file");
+        let process =
+            self.command().stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("it starts");
+        self.process = Some(process);
+        let deadline = Instant::now() + PATIENCE;
+        while self.process.is_some() && Instant::now() < deadline {
+            if self.plugin_socket().exists() && self.cli(["show", "version"]).succeeded() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            self.ended();
+        }
+        panic!("the switch does not serve; its log:\n{}", self.said());
+    }
+
+    /// `paceline run` as this switch runs it, not yet started. For second instances and for bad environments.
+    pub fn command(&self) -> Command {
+        let mut command = self.engine.in_namespace(env!("CARGO_BIN_EXE_paceline"));
+        command.arg("run");
+        command.arg("--state-dir").arg(self.dir.join("state"));
+        command.arg("--docker-socket").arg(self.plugin_socket());
+        command.arg("--api-socket").arg(self.api_socket());
+        command
+    }
+
+    /// The name by which Docker knows it, as network driver and as IPAM driver.
+    pub fn driver(&self) -> &str {
+        &self.driver
+    }
+
+    /// The socket that Docker calls.
+    pub fn plugin_socket(&self) -> PathBuf {
+        PathBuf::from(PLUGINS).join(format!("{}.sock", self.driver))
+    }
+
+    /// The socket that the command line calls.
+    pub fn api_socket(&self) -> PathBuf {
+        self.dir.join("api.sock")
+    }
+
+    /// All that it logged.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// Runs the `paceline` command against it.
+    pub fn cli<const N: usize>(&self, arguments: [&str; N]) -> Outcome {
+        command::run(
+            Command::new(env!("CARGO_BIN_EXE_paceline"))
+                .arg("--api-socket")
+                .arg(self.api_socket())
+                .args(arguments),
+        )
+    }
+
+    /// `paceline show WHAT --json`.
+    pub fn show(&self, what: &str) -> Value {
+        serde_json::from_str(&self.cli(["show", what, "--json"]).ok()).expect("--json prints JSON")
+    }
+
+    /// How many rows `paceline show WHAT` has.
+    pub fn count(&self, what: &str) -> usize {
+        self.show(what).as_array().map_or(0, Vec::len)
+    }
+
+    /// A network of this switch, with its addresses by this switch too.
+    pub fn network(&self, options: &[&str]) -> Network<'e> {
+        Network::create(self.engine, &self.network_options(options))
+    }
+
+    /// The options that make a network one of this switch, before `options`.
+    pub fn network_options<'a>(&'a self, options: &[&'a str]) -> Vec<&'a str> {
+        [&["--driver", self.driver(), "--ipam-driver", self.driver()], options].concat()
+    }
+
+    /// `kill -9`.
+    pub fn kill9(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        process.kill().expect("it is our child");
+        process.wait().expect("it is our child");
+    }
+
+    /// Asks it to end, as a service manager does; it must do so with success.
+    pub fn stop(&mut self) {
+        let process = self.process.as_ref().expect("it runs");
+        kill(Pid::from_raw(process.id().cast_signed()), Signal::SIGTERM).expect("it is our child");
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.ended() {
+                assert!(status.success(), "ended with {status}; its log:\n{}", self.said());
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("it does not end; its log:\n{}", self.said());
+    }
+
+    /// How it ended, if it did.
+    fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.process.as_mut()?.try_wait().expect("it is our child");
+        if status.is_some() {
+            self.process = None;
+        }
+        status
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+}
+
+impl Drop for Switch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- log of {}:\n{}", self.driver, self.said());
+        } else if self.process.is_some() {
+            self.stop();
+        }
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        let _ = std::fs::remove_file(self.plugin_socket());
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use paceline_buf::{Vector, VnetHdr};
 use paceline_graph::{Capabilities, Reason};
 
-use crate::{Io, Port};
+use crate::{Io, Port, frame};
 
 type Frames = Arc<Mutex<VecDeque<(Vec<u8>, Option<VnetHdr>)>>>;
 
@@ -63,28 +63,15 @@ impl Port for MemoryPort {
     fn receive(&mut self, io: &mut Io<'_>, out: &mut Vector) {
         let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
         while out.room() > 0 {
-            let Some((frame, offload)) = inbound.pop_front() else { return };
-            let Some(mut packet) = io.cache.alloc() else {
+            let Some((bytes, offload)) = inbound.pop_front() else { return };
+            let Some(mut packet) = frame::copy_in(io.cache, &bytes) else {
                 io.drops.add(Reason::NoBuffers, 1);
                 continue;
             };
-            let mut parts = frame.chunks(packet.tailroom());
-            let fits = parts.next().is_none_or(|head| packet.extend(head).is_ok());
-            let mut complete = fits;
-            for part in parts {
-                let Some(mut tail) = io.cache.alloc() else {
-                    complete = false;
-                    break;
-                };
-                complete &= tail.extend(part).is_ok();
-                packet.push_tail(tail);
-            }
             if let Some(offload) = offload {
                 packet.set_offload(offload);
             }
-            if !complete {
-                io.drop(packet, Reason::NoBuffers);
-            } else if let Err(packet) = out.push(packet) {
+            if let Err(packet) = out.push(packet) {
                 io.drop(packet, Reason::GraphFull);
             }
         }

@@ -1,0 +1,78 @@
+//! Why a port could not be opened.
+
+use std::io;
+use std::path::PathBuf;
+
+use paceline_tap::TapError;
+
+/// Why a port could not be opened. Each message names the device or file, what failed, and what would be right.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    /// The TAP device.
+    #[error(transparent)]
+    Tap(#[from] TapError),
+    /// A queue count out of range.
+    #[error("tap {device}: queues is {queues}: must lie between 1 and 256")]
+    Queues {
+        /// The device.
+        device: String,
+        /// The count asked for.
+        queues: usize,
+    },
+    /// A capture file could not be opened, read or made.
+    #[error("{}: {source}", .file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A capture file that is damaged, or none.
+    #[error("{}: not a readable pcap or pcapng file: {reason} (frame {frame})", .file.display())]
+    Format {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// How many frames were read before, plus one.
+        frame: usize,
+    },
+    /// A capture of something else than Ethernet.
+    #[error("{}: link type {link}: only Ethernet (1) can be replayed", .file.display())]
+    LinkType {
+        /// The file.
+        file: PathBuf,
+        /// Its link type (tcpdump.org/linktypes.html).
+        link: u32,
+    },
+    /// A capture without a frame.
+    #[error("{}: holds no frame", .file.display())]
+    Empty {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A capture that would take too much memory: it is replayed from there.
+    #[error(
+        "{}: frames of more than {} MiB cannot be replayed, as they are kept in memory: cut it with `editcap -c`",
+        .file.display(),
+        .limit >> 20
+    )]
+    TooLarge {
+        /// The file.
+        file: PathBuf,
+        /// Bytes of frames that are taken.
+        limit: usize,
+    },
+    /// A stream of a generator that cannot be.
+    #[error("generator: stream {stream}: {field} is {value}: {want}")]
+    Stream {
+        /// Its number, from 0.
+        stream: usize,
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be right.
+        want: &'static str,
+    },
+}

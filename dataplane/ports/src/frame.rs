@@ -1,0 +1,36 @@
+//! Moving whole frames between packets and plain memory.
+
+use paceline_buf::{Cache, Packet};
+
+/// Copies `bytes` into a new packet of as many chunks as it takes; `None`, with nothing kept, when the pool is exhausted.
+#[inline]
+pub fn copy_in(cache: &mut Cache, bytes: &[u8]) -> Option<Packet> {
+    let mut packet = cache.alloc()?;
+    let count = fill(&mut packet, bytes);
+    if count < bytes.len() && !append(cache, &mut packet, &bytes[count..]) {
+        cache.free(packet);
+        return None;
+    }
+    Some(packet)
+}
+
+/// Fills an empty packet with the first bytes; how many fitted.
+#[inline]
+pub fn fill(packet: &mut Packet, bytes: &[u8]) -> usize {
+    let room = packet.room_mut();
+    let count = bytes.len().min(room.len());
+    room[..count].copy_from_slice(&bytes[..count]);
+    packet.set_len(count);
+    count
+}
+
+#[cold]
+fn append(cache: &mut Cache, packet: &mut Packet, mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        let Some(mut tail) = cache.alloc() else { return false };
+        tail.reserve(0);
+        bytes = &bytes[fill(&mut tail, bytes)..];
+        packet.push_tail(tail);
+    }
+    true
+}

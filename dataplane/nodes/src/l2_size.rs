@@ -27,8 +27,7 @@ fn transport_end(frame: &[u8], offload: VnetHdr) -> usize {
 }
 
 fn tag_bytes(frame: &[u8]) -> usize {
-    let is_tag =
-        |at: usize| matches!(frame.get(at..at + 2), Some([0x81 | 0x91, 0x00] | [0x88, 0xa8]));
+    let is_tag = |at: usize| matches!(frame.get(at..at + 2), Some([0x81 | 0x91, 0x00] | [0x88, 0xa8]));
     match (is_tag(12), is_tag(16)) {
         (true, true) => 8,
         (true, false) => 4,

@@ -8,16 +8,25 @@
 //! Nodes in brackets are features: an interface that does not use one has it not in its arc, and pays nothing for it.
 #![forbid(unsafe_code)]
 
+mod capture;
 mod l2_bridge;
 mod l2_flood;
 mod l2_size;
+mod offload;
 #[cfg(test)]
 mod testing;
+mod vlan_input;
+mod vlan_output;
 
-use paceline_graph::{Capabilities, Hop, Node};
+use paceline_buf::Packet;
+use paceline_graph::{Capabilities, Hop, Node, Reason};
 
+pub use capture::CaptureNode;
 pub use l2_bridge::L2Bridge;
 pub use l2_flood::L2Flood;
+pub use offload::Offload;
+pub use vlan_input::VlanInput;
+pub use vlan_output::VlanOutput;
 
 macro_rules! nodes {
     ($($(#[$doc:meta])* $id:ident = $index:literal: $node:expr, $name:literal;)+) => {
@@ -38,10 +47,20 @@ macro_rules! nodes {
 }
 
 nodes! {
+    /// Copies received frames to a capture.
+    CAPTURE_INPUT = 0: CaptureNode::input(), "capture-input";
+    /// Finds the domain of a frame by its tag, and takes that off.
+    VLAN_INPUT = 1: VlanInput::default(), "vlan-input";
     /// Learns the source and finds the port of the destination.
-    L2_BRIDGE = 0: L2Bridge::default(), "l2-bridge";
+    L2_BRIDGE = 2: L2Bridge::default(), "l2-bridge";
     /// Sends a copy to every port of the domain.
-    L2_FLOOD = 1: L2Flood, "l2-flood";
+    L2_FLOOD = 3: L2Flood, "l2-flood";
+    /// Puts the tag of the domain on.
+    VLAN_OUTPUT = 4: VlanOutput::default(), "vlan-output";
+    /// Cuts super-packets and fills in checksums.
+    OFFLOAD = 5: Offload::default(), "offload";
+    /// Copies leaving frames to a capture.
+    CAPTURE_OUTPUT = 6: CaptureNode::output(), "capture-output";
 }
 
 /// The features that an interface uses, which decide its arcs.
@@ -56,10 +75,31 @@ pub struct Features {
 }
 
 /// Input and output arc of an interface.
-pub fn arcs(interface: u16, _features: Features) -> (Box<[Hop]>, Box<[Hop]>) {
-    let input = vec![hop::L2_BRIDGE];
-    let output = vec![Hop::port(interface)];
+pub fn arcs(interface: u16, features: Features) -> (Box<[Hop]>, Box<[Hop]>) {
+    let (mut input, mut output) = (Vec::new(), Vec::new());
+    if features.capture {
+        input.push(hop::CAPTURE_INPUT);
+    }
+    if features.vlan {
+        input.push(hop::VLAN_INPUT);
+        output.push(hop::VLAN_OUTPUT);
+    }
+    if features.capabilities != Capabilities::ALL {
+        output.push(hop::OFFLOAD);
+    }
+    if features.capture {
+        output.push(hop::CAPTURE_OUTPUT);
+    }
+    input.push(hop::L2_BRIDGE);
+    output.push(Hop::port(interface));
     (input.into(), output.into())
+}
+
+/// The hop of a packet that is to be dropped under a reason.
+#[cold]
+fn refuse(packet: &mut Packet, reason: Reason) -> Hop {
+    packet.reason = reason as u16;
+    Hop::DROP
 }
 
 #[cfg(test)]

@@ -2,19 +2,25 @@
 
 use std::sync::Arc;
 
-use paceline_buf::{Cache, Pool, Vector, VnetHdr};
+use paceline_buf::{Cache, Packet, Pool, Vector, VnetHdr};
 use paceline_graph::{
-    Bridge, BridgeCounters, Graph, Hop, Interface, InterfaceCounters, Reason, Snapshot, UnknownUnicast,
+    Bridge, BridgeCounters, Capabilities, Graph, Hop, Interface, InterfaceCounters, Reason, Snapshot,
+    UnknownUnicast, VlanPort,
 };
 use paceline_tables::MacTable;
 
 use crate::{Features, all, arcs};
+
+/// What came out: interface, bytes, what is still to be done.
+pub(crate) type Out = (u16, Vec<u8>, Option<VnetHdr>);
 
 /// All nodes, a configuration to edit, and the buffers. On drop it checks that every buffer came back.
 pub(crate) struct Rig {
     pub pool: Arc<Pool>,
     pub snapshot: Snapshot,
     pub graph: Graph,
+    /// Bytes of headroom that received packets have.
+    pub headroom: usize,
     cache: Option<Cache>,
 }
 
@@ -25,15 +31,12 @@ impl Rig {
         let mut rig = Rig {
             snapshot: Snapshot::default(),
             graph: Graph::new(all(), 0),
+            headroom: 128,
             cache: Some(pool.cache()),
             pool,
         };
         for index in 0..ports {
-            rig.interface(
-                index,
-                Features { capabilities: paceline_graph::Capabilities::ALL, ..Features::default() },
-                |_| (),
-            );
+            rig.interface(index, Features { capabilities: Capabilities::ALL, ..Features::default() }, |_| ());
         }
         rig.domain("br", (0..ports).collect());
         rig
@@ -84,33 +87,27 @@ impl Rig {
     }
 
     /// Sends an unfinished frame in by an interface.
-    pub fn send_offload(
-        &mut self,
-        rx: u16,
-        frame: &[u8],
-        offload: Option<VnetHdr>,
-    ) -> Vec<(u16, Vec<u8>, Option<VnetHdr>)> {
-        let cache = self.cache.as_mut().expect("a cache");
-        let mut parts = frame.chunks(2000);
-        let mut packet = cache.alloc().expect("a buffer");
-        packet.extend(parts.next().unwrap_or_default()).expect("it fits");
-        for part in parts {
-            let mut tail = cache.alloc().expect("a buffer");
-            tail.extend(part).expect("it fits");
-            packet.push_tail(tail);
-        }
-        if let Some(offload) = offload {
-            packet.set_offload(offload);
-        }
-        packet.rx = rx;
-        let (mut vector, mut out) = (Vector::new(), Vec::new());
+    pub fn send_offload(&mut self, rx: u16, frame: &[u8], offload: Option<VnetHdr>) -> Vec<Out> {
+        self.send_all(rx, &[(frame, offload)])
+    }
+
+    /// Sends some frames in by an interface as one vector.
+    pub fn send_all(&mut self, rx: u16, frames: &[(&[u8], Option<VnetHdr>)]) -> Vec<Out> {
         let interface = self.snapshot.interface(rx).expect("an interface");
-        packet.domain = interface.domain;
-        let entry = interface.input[0];
-        if self.graph.trace().wants(rx) {
-            packet.set_trace(self.graph.trace().begin(0).expect("room"));
+        let (entry, domain) = (interface.input[0], interface.domain);
+        let (mut vector, mut out) = (Vector::new(), Vec::new());
+        for (frame, offload) in frames {
+            let mut packet = self.packet(frame);
+            if let Some(offload) = offload {
+                packet.set_offload(*offload);
+            }
+            (packet.rx, packet.domain) = (rx, domain);
+            if self.graph.trace().wants(rx) {
+                packet.set_trace(self.graph.trace().begin(0).expect("room"));
+            }
+            vector.push(packet).expect("room");
         }
-        vector.push(packet).expect("room");
+        let cache = self.cache.as_mut().expect("a cache");
         self.graph.run(&self.snapshot, cache, entry, &mut vector);
         while let Some(port) = self.graph.take_tx(&mut vector) {
             vector.drain(|packet| {
@@ -122,6 +119,43 @@ impl Rig {
         }
         out.sort_by_key(|o| o.0);
         out
+    }
+
+    /// A packet of these bytes, in segments of up to 2000.
+    fn packet(&mut self, frame: &[u8]) -> Packet {
+        let cache = self.cache.as_mut().expect("a cache");
+        let mut parts = frame.chunks(2000);
+        let mut packet = cache.alloc().expect("a buffer");
+        packet.reserve(self.headroom);
+        packet.extend(parts.next().unwrap_or_default()).expect("it fits");
+        for part in parts {
+            let mut tail = cache.alloc().expect("a buffer");
+            tail.extend(part).expect("it fits");
+            packet.push_tail(tail);
+        }
+        packet
+    }
+
+    /// Takes all buffers but some away.
+    pub fn hold_all_but(&mut self, keep: usize) -> Vec<Packet> {
+        let cache = self.cache.as_mut().expect("a cache");
+        let mut held: Vec<Packet> = std::iter::from_fn(|| cache.alloc()).collect();
+        held.drain(..keep).for_each(|packet| cache.free(packet));
+        held
+    }
+
+    /// Gives them back.
+    pub fn release(&mut self, held: Vec<Packet>) {
+        let cache = self.cache.as_mut().expect("a cache");
+        for packet in held {
+            cache.free(packet);
+        }
+    }
+
+    /// Changes how a VLAN-aware port treats tags.
+    pub fn edit_vlan(&mut self, index: u16, edit: impl FnOnce(&mut VlanPort)) {
+        let interface = self.snapshot.interfaces[index as usize].as_mut().expect("an interface");
+        edit(Arc::make_mut(interface.vlan.as_mut().expect("VLAN-aware")));
     }
 
     /// Drops that a node counted under a reason.
@@ -152,4 +186,16 @@ pub(crate) fn frame(source: u8, destination: u8, len: usize) -> Vec<u8> {
     let mut frame = [&address(destination)[..], &address(source), &[0x88, 0xb5]].concat();
     frame.resize(len.max(frame.len()), 0x5a);
     frame
+}
+
+/// The frame with an 802.1Q or 802.1ad tag put on.
+pub(crate) fn tagged(frame: &[u8], tpid: u16, tci: u16) -> Vec<u8> {
+    [&frame[..12], &tpid.to_be_bytes(), &tci.to_be_bytes(), &frame[12..]].concat()
+}
+
+/// Makes an interface VLAN-aware: the domain of untagged frames, and VLANs with theirs.
+pub(crate) fn trunk(rig: &mut Rig, index: u16, native: u16, tagged: &[(u16, u16)]) {
+    let port = VlanPort { tpid: 0x8100, native, tagged: tagged.to_vec(), tunnel: false };
+    let features = Features { vlan: true, capabilities: Capabilities::ALL, ..Features::default() };
+    rig.interface(index, features, |interface| interface.vlan = Some(Arc::new(port)));
 }

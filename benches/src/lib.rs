@@ -1,2 +1,56 @@
-//! Benchmark scenarios.
+//! Benchmark scenarios: what `paceline bench` runs.
+//!
+//! A scenario is a [`Worker`](paceline_worker::Worker) on the calling thread, with the nodes, dispatch and counters of the
+//! daemon, a generator for its source and a `null` port for its sink. No privilege is needed.
 #![forbid(unsafe_code)]
+
+mod l2_bridge;
+mod measure;
+mod report;
+mod rig;
+
+pub use l2_bridge::{L2Bridge, l2_bridge};
+pub use measure::Method;
+pub use report::{NodeReport, Report};
+
+/// Why a benchmark could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// A parameter is out of range.
+    #[error("{name} is {value}: it must lie between {low} and {high}")]
+    Range {
+        /// Parameter.
+        name: &'static str,
+        /// Its value.
+        value: u64,
+        /// Smallest that works.
+        low: u64,
+        /// Largest that works.
+        high: u64,
+    },
+    /// The packet memory could not be had.
+    #[error(transparent)]
+    Pool(#[from] paceline_buf::PoolError),
+    /// A port could not be made.
+    #[error(transparent)]
+    Port(#[from] paceline_ports::PortError),
+    /// A system resource could not be had.
+    #[error(transparent)]
+    System(#[from] std::io::Error),
+    /// The addresses did not fit into the table.
+    #[error("only {got} of {want} addresses found a place in the MAC table")]
+    Table {
+        /// Addresses that should be known.
+        want: usize,
+        /// Addresses that are.
+        got: usize,
+    },
+    /// Packets were lost on the way, so the figures would mean nothing.
+    #[error("{0} packets were dropped on the way: the figures would mean nothing")]
+    Drops(u64),
+}
+
+/// Checks a parameter.
+fn within(name: &'static str, value: u64, low: u64, high: u64) -> Result<(), BenchError> {
+    if (low..=high).contains(&value) { Ok(()) } else { Err(BenchError::Range { name, value, low, high }) }
+}

@@ -1,34 +1,38 @@
-//! Which port a MAC address lives behind. A port is a number of 15 bits.
+//! Which port a MAC address lives behind.
 //!
-//! 64-byte buckets, one cache line each: seven entries of `mac48 | port16`, seven age bytes and a flag. All workers learn
-//! and look up at once, without a lock; control ages in place. A bucket that is full spills into its neighbour (the other
-//! half of the 128-byte pair, which the CPU's adjacent-line prefetcher brings along).
+//! 64-byte buckets, one cache line each: a word of tags and seven entries of `mac48 | port12 | age4`. A tag is a byte of the
+//! address's hash; comparing all seven of a bucket is a handful of instructions on one word, and the one entry that they
+//! point at is then compared whole. All workers learn and look up at once, without a lock; control ages in place. A bucket
+//! that is full spills into its neighbour (the other half of the 128-byte pair, which the CPU's adjacent-line prefetcher
+//! brings along).
 //!
-//! Two workers that learn one new address at the same moment try to claim the same first empty slot, and one of them
-//! fails and looks again. If an entry in front of that slot is aged out between the two, the address may for a while
-//! stand twice: readers see the first, only the first is refreshed, and the other ages out.
+//! The entry is the truth, the tag a hint that may be missing for a moment: it is set after its entry and cleared before it.
+//! Two workers that learn one new address at the same moment try to claim the same first empty slot, and one of them fails
+//! and looks again. If an entry in front of that slot is aged out between the two, the address may for a while stand twice:
+//! readers see the first, only the first is refreshed, and the other ages out.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-const WAYS: usize = 7;
-/// Index of the flag among the age bytes: the bucket has spilled into its neighbour at some time.
-const SPILLED: usize = 7;
+/// Words of a bucket. The first holds the tags, each in the byte of its entry's number; byte 0 is the spill flag.
+const WORDS: usize = 8;
+/// Set in the tag word when the bucket has spilled into its neighbour at some time.
+const SPILLED: u64 = 1;
+/// The lowest bit of every tag byte, and the highest.
+const ONES: u64 = 0x0101_0101_0101_0100;
+const HIGHS: u64 = 0x8080_8080_8080_8000;
+/// Bits of an entry that hold its age.
+const AGE: u64 = 0xf;
 /// The age of an entry that never ages or moves.
-const STATIC: u8 = 255;
+const STATIC: u8 = 15;
 /// Ages count modulo this, so that no age is ever [`STATIC`].
-const AGES: u8 = 254;
-/// Set in the port half of every entry, so that an empty one is equal to none, not even address 0 on port 0.
-const VALID: u16 = 0x8000;
+const AGES: u8 = 15;
 /// 2^64 divided by the golden ratio.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[repr(align(64))]
 #[derive(Default)]
-struct Bucket {
-    entries: [AtomicU64; WAYS],
-    ages: [AtomicU8; 8],
-}
+struct Bucket([AtomicU64; WORDS]);
 
 /// What became of a source address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,13 +81,21 @@ pub struct MacTable {
 }
 
 impl MacTable {
+    /// Ports are numbers below this.
+    pub const PORTS: u16 = 1 << 12;
+    /// Most ticks that an entry can live without being seen.
+    pub const MAX_TICKS: u8 = AGES - 2;
+
     /// A table for up to `limit` addresses (1 to 1 048 576; values outside are brought inside).
     pub fn new(limit: u32) -> MacTable {
         let limit = limit.clamp(1, 1 << 20);
         let buckets = (limit as usize / 4).next_power_of_two().max(2);
+        let mut empty = Vec::with_capacity(buckets);
+        paceline_sys::region::advise_huge_pages(empty.spare_capacity_mut());
+        empty.resize_with(buckets, Bucket::default);
         MacTable {
-            buckets: (0..buckets).map(|_| Bucket::default()).collect(),
-            shift: 64 - buckets.trailing_zeros(),
+            buckets: empty.into(),
+            shift: 32 - buckets.trailing_zeros(),
             seed: RandomState::new().hash_one(0_u64),
             limit,
             count: AtomicU32::new(0),
@@ -111,19 +123,24 @@ impl MacTable {
         size_of_val(&*self.buckets)
     }
 
-    /// The bucket number of an address, to be computed and prefetched a vector ahead of the lookup.
+    /// The hash of an address, to be computed and prefetched a vector ahead of the lookup.
     #[inline(always)]
     pub fn hash(&self, mac: u64) -> u32 {
         // A folded multiply (wyhash): both halves of the product, so that neither addresses that count up nor those that
         // differ in their vendor part share buckets. The seed is random, so that nobody outside can make them.
         let product = u128::from(mac ^ self.seed) * u128::from(MULTIPLIER);
-        ((product as u64 ^ (product >> 64) as u64) >> self.shift) as u32
+        ((product as u64 ^ (product >> 64) as u64) >> 32) as u32
+    }
+
+    #[inline(always)]
+    fn index(&self, hash: u32) -> usize {
+        (hash >> self.shift) as usize
     }
 
     /// Brings a bucket towards the CPU.
     #[inline(always)]
     pub fn prefetch(&self, hash: u32) {
-        if let Some(bucket) = self.buckets.get(hash as usize) {
+        if let Some(bucket) = self.buckets.get(self.index(hash)) {
             paceline_sys::cpu::prefetch_read(bucket);
         }
     }
@@ -137,18 +154,11 @@ impl MacTable {
     /// The port that an address is behind.
     #[inline(always)]
     pub fn lookup(&self, mac: u64, hash: u32) -> Option<u16> {
-        let bucket = &self.buckets[hash as usize];
-        let mut found = 0;
-        // All seven without a branch: which way holds the address is as good as random, and a mispredicted exit would
-        // cost more than the ways behind it.
-        for entry in &bucket.entries {
-            let entry = entry.load(Relaxed);
-            found = if entry >> 16 == mac { entry } else { found };
+        let bucket = &self.buckets[self.index(hash)];
+        if let Some(entry) = bucket.find(mac, hash) {
+            return Some(port_of(entry));
         }
-        if found != 0 {
-            return Some(port_of(found));
-        }
-        if bucket.ages[SPILLED].load(Relaxed) == 0 {
+        if bucket.0[0].load(Relaxed) & SPILLED == 0 {
             return None;
         }
         self.lookup_spilled(mac, hash)
@@ -156,73 +166,64 @@ impl MacTable {
 
     #[cold]
     fn lookup_spilled(&self, mac: u64, hash: u32) -> Option<u16> {
-        let (_, entry) = self.buckets[hash as usize ^ 1].find(mac)?;
-        Some(port_of(entry))
+        self.buckets[self.index(hash) ^ 1].find(mac, hash).map(port_of)
     }
 
     /// Whether an address stands in its own bucket with this port and a fresh age, so that nothing is to be learned.
     #[inline(always)]
     pub fn is_fresh(&self, mac: u64, hash: u32, port: u16, now: u8) -> bool {
-        let bucket = &self.buckets[hash as usize];
-        let key = key_of(mac, port);
-        let mut way = 0;
-        for (i, entry) in bucket.entries.iter().enumerate() {
-            way |= usize::from(entry.load(Relaxed) == key) << i;
-        }
-        // No hit gives way 64 & 7 = 0, whose age may be fresh by chance, so the hit is asked for as well.
-        let age = bucket.ages[way.trailing_zeros() as usize & 7].load(Relaxed);
-        way != 0 && (age == now || age == STATIC)
+        self.buckets[self.index(hash)].find(mac, hash).is_some_and(|entry| {
+            let age = (entry & AGE) as u8;
+            port_of(entry) == port && (age == now || age == STATIC)
+        })
     }
 
     /// Notes that an address was seen as a source on a port.
     #[cold]
     pub fn learn(&self, mac: u64, hash: u32, port: u16, now: u8) -> Learn {
-        let key = key_of(mac, port);
-        let home = &self.buckets[hash as usize];
-        let neighbour = &self.buckets[hash as usize ^ 1];
+        let key = entry_of(mac, port, now);
+        let (home, neighbour) = self.pair(hash);
         loop {
-            let found = home.find(mac).map(|hit| (home, hit)).or_else(|| {
-                let spilled = home.ages[SPILLED].load(Relaxed) != 0;
-                spilled.then(|| neighbour.find(mac)).flatten().map(|hit| (neighbour, hit))
+            let found = home.search(mac).map(|hit| (home, hit)).or_else(|| {
+                let spilled = home.0[0].load(Relaxed) & SPILLED != 0;
+                spilled.then(|| neighbour.search(mac)).flatten().map(|hit| (neighbour, hit))
             });
             let Some((bucket, (way, entry))) = found else {
                 if self.count.load(Relaxed) >= self.limit {
                     return Learn::Limit;
                 }
-                match self.claim(home, neighbour, key, now) {
+                match self.claim(hash, key) {
                     Some(true) => return Learn::New,
                     Some(false) => continue,
                     None => return Learn::Full,
                 }
             };
-            let is_static = bucket.ages[way].load(Relaxed) == STATIC;
-            if entry == key {
-                if !is_static {
-                    bucket.ages[way].store(now, Relaxed);
-                }
-                return Learn::Known;
-            }
+            let (was, is_static) = (port_of(entry), (entry & AGE) as u8 == STATIC);
             if is_static {
-                return Learn::Static { port: port_of(entry) };
+                return if was == port { Learn::Known } else { Learn::Static { port: was } };
             }
-            bucket.ages[way].store(now, Relaxed);
-            if bucket.entries[way].compare_exchange(entry, key, Relaxed, Relaxed).is_ok() {
-                return Learn::Moved { from: port_of(entry) };
+            if entry == key || bucket.0[way].compare_exchange(entry, key, Relaxed, Relaxed).is_ok() {
+                return if was == port { Learn::Known } else { Learn::Moved { from: was } };
             }
         }
     }
 
+    fn pair(&self, hash: u32) -> (&Bucket, &Bucket) {
+        let index = self.index(hash);
+        (&self.buckets[index], &self.buckets[index ^ 1])
+    }
+
     /// Writes an entry into the first empty way. `Some(false)`: another worker was faster, look again.
-    fn claim(&self, home: &Bucket, neighbour: &Bucket, key: u64, age: u8) -> Option<bool> {
+    fn claim(&self, hash: u32, key: u64) -> Option<bool> {
+        let (home, neighbour) = self.pair(hash);
         for (bucket, spill) in [(home, false), (neighbour, true)] {
-            let Some(way) = bucket.entries.iter().position(|e| e.load(Relaxed) == 0) else { continue };
+            let Some(way) = (1..WORDS).find(|way| bucket.0[*way].load(Relaxed) == 0) else { continue };
             if spill {
-                home.ages[SPILLED].store(1, Relaxed);
+                home.0[0].fetch_or(SPILLED, Relaxed);
             }
-            // The age first: an entry with the age of its predecessor could be aged out at once.
-            bucket.ages[way].store(age, Relaxed);
-            let won = bucket.entries[way].compare_exchange(0, key, Relaxed, Relaxed).is_ok();
+            let won = bucket.0[way].compare_exchange(0, key, Relaxed, Relaxed).is_ok();
             if won {
+                bucket.0[0].fetch_or(tag_of(hash) << (way * 8), Relaxed);
                 self.count.fetch_add(1, Relaxed);
             }
             return Some(won);
@@ -230,15 +231,27 @@ impl MacTable {
         None
     }
 
+    /// Empties a way, unless its entry has changed since it was read.
+    fn empty(&self, bucket: &Bucket, way: usize, entry: u64) -> bool {
+        let mask = 0xff << (way * 8);
+        // The tag first: once the way is empty another worker may fill it, and its tag must stay.
+        let tags = bucket.0[0].fetch_and(!mask, Relaxed);
+        let done = bucket.0[way].compare_exchange(entry, 0, Relaxed, Relaxed).is_ok();
+        if done {
+            self.count.fetch_sub(1, Relaxed);
+        } else {
+            bucket.0[0].fetch_or(tags & mask, Relaxed);
+        }
+        done
+    }
+
     /// Sets an entry that neither ages nor moves. It counts towards the limit, but is not refused by it.
     ///
     /// Returns whether there was room in its two buckets.
     pub fn insert_static(&self, mac: u64, port: u16) -> bool {
-        let hash = self.hash(mac) as usize;
-        let key = key_of(mac, port);
         self.remove(mac);
         loop {
-            match self.claim(&self.buckets[hash], &self.buckets[hash ^ 1], key, STATIC) {
+            match self.claim(self.hash(mac), entry_of(mac, port, STATIC)) {
                 Some(true) => return true,
                 Some(false) => {}
                 None => return false,
@@ -248,14 +261,11 @@ impl MacTable {
 
     /// Removes an address; whether it was there.
     pub fn remove(&self, mac: u64) -> bool {
-        let hash = self.hash(mac) as usize;
+        let (home, neighbour) = self.pair(self.hash(mac));
         let mut removed = false;
-        for bucket in [&self.buckets[hash], &self.buckets[hash ^ 1]] {
-            while let Some((way, entry)) = bucket.find(mac) {
-                if bucket.entries[way].compare_exchange(entry, 0, Relaxed, Relaxed).is_ok() {
-                    self.count.fetch_sub(1, Relaxed);
-                    removed = true;
-                }
+        for bucket in [home, neighbour] {
+            while let Some((way, entry)) = bucket.search(mac) {
+                removed |= self.empty(bucket, way, entry);
             }
         }
         removed
@@ -271,64 +281,85 @@ impl MacTable {
         self.retain(|entry| entry.is_static)
     }
 
-    /// Lets one tick pass and removes what was not seen for more than `max` ticks (1 to 250). Returns how many.
+    /// Lets one tick pass and removes what was not seen for more than `max` ticks (1 to [`MAX_TICKS`](Self::MAX_TICKS)).
+    /// Returns how many.
     pub fn tick(&self, max: u8) -> usize {
         let now = (self.now.load(Relaxed) + 1) % AGES;
         self.now.store(now, Relaxed);
-        self.retain(|entry| entry.is_static || entry.age <= max.clamp(1, 250))
+        self.retain(|entry| entry.is_static || entry.age <= max.clamp(1, Self::MAX_TICKS))
     }
 
     /// All entries, in no order; those that come or go meanwhile may be missed.
     pub fn entries(&self) -> Vec<MacEntry> {
         let mut all = Vec::with_capacity(self.len());
-        self.for_each(|_, _, entry| all.push(entry));
+        self.for_each(|_, _, _, entry| all.push(entry));
         all
     }
 
     fn retain(&self, keep: impl Fn(&MacEntry) -> bool) -> usize {
         let mut removed = 0;
-        self.for_each(|slot, raw, entry| {
-            // By compare-and-swap, so that an entry that moved to another port since stays.
-            if !keep(&entry) && slot.compare_exchange(raw, 0, Relaxed, Relaxed).is_ok() {
-                self.count.fetch_sub(1, Relaxed);
-                removed += 1;
-            }
+        self.for_each(|bucket, way, raw, entry| {
+            removed += usize::from(!keep(&entry) && self.empty(bucket, way, raw));
         });
         removed
     }
 
-    fn for_each(&self, mut each: impl FnMut(&AtomicU64, u64, MacEntry)) {
+    fn for_each(&self, mut each: impl FnMut(&Bucket, usize, u64, MacEntry)) {
         let now = self.now.load(Relaxed);
         for bucket in &self.buckets {
-            for (slot, age) in bucket.entries.iter().zip(&bucket.ages) {
-                let raw = slot.load(Relaxed);
-                if raw != 0 {
-                    let age = age.load(Relaxed);
-                    let is_static = age == STATIC;
-                    let since = (u16::from(now) + u16::from(AGES) - u16::from(age % AGES)) % u16::from(AGES);
-                    let age = if is_static { 0 } else { since as u8 };
-                    each(slot, raw, MacEntry { mac: raw >> 16, port: port_of(raw), is_static, age });
+            for way in 1..WORDS {
+                let raw = bucket.0[way].load(Relaxed);
+                if raw == 0 {
+                    continue;
                 }
+                let age = (raw & AGE) as u8;
+                let is_static = age == STATIC;
+                let age = if is_static { 0 } else { (now + AGES - age) % AGES };
+                each(bucket, way, raw, MacEntry { mac: raw >> 16, port: port_of(raw), is_static, age });
             }
         }
     }
 }
 
-/// An entry: the address above, the port below.
+/// An entry. Address 0 is never learned, so an entry is never 0.
 #[inline(always)]
-fn key_of(mac: u64, port: u16) -> u64 {
-    mac << 16 | u64::from(port | VALID)
+fn entry_of(mac: u64, port: u16, age: u8) -> u64 {
+    mac << 16 | u64::from(port & (MacTable::PORTS - 1)) << 4 | u64::from(age)
 }
 
 /// The port of an entry.
 #[inline(always)]
 fn port_of(entry: u64) -> u16 {
-    entry as u16 & !VALID
+    entry as u16 >> 4
+}
+
+/// The tag of a hash: its lowest byte, which takes no part in the bucket's number, and never 0.
+#[inline(always)]
+fn tag_of(hash: u32) -> u64 {
+    u64::from((hash as u8).max(1))
 }
 
 impl Bucket {
-    fn find(&self, mac: u64) -> Option<(usize, u64)> {
-        self.entries.iter().map(|e| e.load(Relaxed)).enumerate().find(|(_, e)| *e != 0 && e >> 16 == mac)
+    /// The entry of an address, by its tag.
+    #[inline(always)]
+    fn find(&self, mac: u64, hash: u32) -> Option<u64> {
+        let differ = self.0[0].load(Relaxed) ^ (tag_of(hash) * (ONES >> 8) << 8);
+        // A byte that is zero becomes 0x80 (Mycroft); a byte above one may as well, so the entry decides.
+        let mut hits = differ.wrapping_sub(ONES) & !differ & HIGHS;
+        while hits != 0 {
+            let entry = self.0[hits.trailing_zeros() as usize / 8 % WORDS].load(Relaxed);
+            if entry >> 16 == mac {
+                return Some(entry);
+            }
+            hits &= hits - 1;
+        }
+        None
+    }
+
+    /// Way and entry of an address, by looking at all.
+    fn search(&self, mac: u64) -> Option<(usize, u64)> {
+        let entries = (1..WORDS).map(|way| (way, self.0[way].load(Relaxed)));
+        entries.into_iter().find(|(_, e)| *e != 0 && e >> 16 == mac)
     }
 }
 
@@ -383,7 +414,7 @@ mod tests {
 
     #[test]
     fn holds_its_limit_and_not_more() {
-        for limit in [1, 2, 7, 100, 5000, 100_000] {
+        for limit in [1, 2, 7, 100, 5000, 16_384, 100_000] {
             let table = MacTable::new(limit);
             let mut refused = 0;
             for i in 0..u64::from(limit) {

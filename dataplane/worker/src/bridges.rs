@@ -105,13 +105,10 @@ impl Domains {
     /// Lets a second pass.
     pub(crate) fn second(&mut self) {
         for domain in self.known.values_mut().filter(|d| d.age_s > 0) {
-            // Sixty ticks make up the age, so that an address lives at most a sixtieth too long; a tick is a walk over the
-            // table, so it is not more often than once a second.
-            let seconds = (domain.age_s / 60).max(1);
             domain.since_tick += 1;
-            if domain.since_tick >= seconds {
+            if domain.since_tick >= domain.seconds_per_tick() {
                 domain.since_tick = 0;
-                domain.macs.tick((domain.age_s / seconds).min(250) as u8);
+                domain.macs.tick((domain.age_s / domain.seconds_per_tick()) as u8);
             }
         }
     }
@@ -130,6 +127,12 @@ impl Domain {
             since_tick: 0,
             statics: Vec::new(),
         }
+    }
+
+    /// Ages are counted in as many ticks as the table can, so that an address lives at most about a twelfth too long; a tick
+    /// is a walk over the table, so it is not more often than once a second.
+    pub(crate) fn seconds_per_tick(&self) -> u32 {
+        self.age_s.div_ceil(u32::from(MacTable::MAX_TICKS)).max(1)
     }
 
     fn with(mut self, age_s: u32, statics: Vec<(u64, u16)>) -> Domain {
@@ -238,7 +241,10 @@ mod tests {
                 macs.is_empty()
             });
             let seconds = seconds.expect("it ages");
-            assert!((age_s..=age_s + age_s / 30 + 2).contains(&seconds), "{age_s} s became {seconds} s");
+            assert!(
+                (age_s - age_s / 12..=age_s + age_s / 6 + 2).contains(&seconds),
+                "{age_s} s became {seconds} s"
+            );
         }
     }
 }

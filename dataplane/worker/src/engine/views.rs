@@ -72,7 +72,7 @@ impl Engine {
     pub fn macs(&self, bridge: Option<&str>) -> Vec<MacView> {
         let mut views = Vec::new();
         for ((name, vlan), domain) in self.domains.iter().filter(|d| bridge.is_none_or(|b| b == d.0.0)) {
-            let tick = (domain.age_s / 60).max(1);
+            let tick = domain.seconds_per_tick();
             for entry in domain.macs.entries() {
                 let m = entry.mac.to_be_bytes();
                 let interface = self.interfaces.get(entry.port as usize).and_then(Option::as_ref);

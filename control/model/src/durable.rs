@@ -53,22 +53,34 @@ impl Model {
         checked(&name::unique("plc", id.as_str(), LINK_DIGITS, LINK_MAX, taken))
     }
 
+    /// Whether no row differs from what it was at the last [`settle`](Self::settle).
+    pub fn is_settled(&self) -> bool {
+        let Self { networks, endpoints, pools: Pools { pools, leases, offers } } = self;
+        networks.changes().next().is_none()
+            && endpoints.changes().next().is_none()
+            && pools.changes().next().is_none()
+            && leases.changes().next().is_none()
+            && offers.changes().next().is_none()
+    }
+
     /// Takes back all changes since the last [`settle`](Self::settle).
     pub fn roll_back(&mut self) {
-        self.networks.roll_back();
-        self.endpoints.roll_back();
-        self.pools.pools.roll_back();
-        self.pools.leases.roll_back();
-        self.pools.offers.roll_back();
+        let Self { networks, endpoints, pools: Pools { pools, leases, offers } } = self;
+        networks.roll_back();
+        endpoints.roll_back();
+        pools.roll_back();
+        leases.roll_back();
+        offers.roll_back();
     }
 
     /// Forgets how to take changes back: they are on disk.
     pub fn settle(&mut self) {
-        self.networks.settle();
-        self.endpoints.settle();
-        self.pools.pools.settle();
-        self.pools.leases.settle();
-        self.pools.offers.settle();
+        let Self { networks, endpoints, pools: Pools { pools, leases, offers } } = self;
+        networks.settle();
+        endpoints.settle();
+        pools.settle();
+        leases.settle();
+        offers.settle();
     }
 }
 
@@ -106,9 +118,14 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
         self.rows.get_mut(key)
     }
 
-    /// The rows touched since the last [`settle`](Self::settle), each with what it is now: nothing if it is gone.
-    pub fn touched(&self) -> impl Iterator<Item = (&K, Option<&V>)> {
-        self.before.keys().map(|key| (key, self.rows.get(key)))
+    /// The rows that differ from what they were at the last [`settle`](Model::settle), each with what it is now: nothing
+    /// if it is gone.
+    pub fn changes(&self) -> impl Iterator<Item = (&K, Option<&V>)>
+    where
+        V: PartialEq,
+    {
+        let rows = self.before.iter().map(|(key, before)| (key, before.as_ref(), self.rows.get(key)));
+        rows.filter(|(_, before, now)| before != now).map(|(key, _, now)| (key, now))
     }
 
     fn note(&mut self, key: &K) {
@@ -196,9 +213,9 @@ mod tests {
                 }
             }
             prop_assert_eq!(&*table, &twin);
-            // What was touched is enough to bring a copy up to date.
+            // The changes are enough to bring a copy up to date.
             let mut copy = start.clone();
-            for (&key, now) in table.touched() {
+            for (&key, now) in table.changes() {
                 match now {
                     Some(&value) => copy.insert(key, value),
                     None => copy.remove(&key),
@@ -207,7 +224,7 @@ mod tests {
             prop_assert_eq!(&copy, &twin);
             table.roll_back();
             prop_assert_eq!(&*table, &start);
-            prop_assert_eq!(table.touched().count(), 0);
+            prop_assert_eq!(table.changes().count(), 0);
         }
     }
 

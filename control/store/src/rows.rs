@@ -1,0 +1,134 @@
+//! The tables of the file, and the model in them.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::str::FromStr;
+
+use paceline_model::durable::Table;
+use paceline_model::{Model, Pools};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, TableHandle,
+    WriteTransaction,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::StoreError;
+
+/// Rows of JSON by the text of their key.
+type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
+
+const NETWORKS: Rows = TableDefinition::new("networks");
+const ENDPOINTS: Rows = TableDefinition::new("endpoints");
+const POOLS: Rows = TableDefinition::new("pools");
+const LEASES: Rows = TableDefinition::new("leases");
+const OFFERS: Rows = TableDefinition::new("offers");
+
+/// What the file is about itself.
+const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
+const SCHEMA_KEY: &str = "schema";
+/// Raised whenever an earlier version could not read the rows.
+const SCHEMA: u64 = 1;
+
+/// Reads the whole model. A file without a schema is a new one.
+pub(crate) fn load(db: &Database, path: &Path) -> Result<Option<Model>, StoreError> {
+    let transaction = db.begin_read().map_err(|error| StoreError::redb(path, error))?;
+    let schema = match transaction.open_table(META) {
+        Ok(meta) => {
+            meta.get(SCHEMA_KEY).map_err(|error| StoreError::redb(path, error))?.map(|value| value.value())
+        }
+        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+        Err(error) => return Err(StoreError::redb(path, error)),
+    };
+    match schema {
+        Some(SCHEMA) => {}
+        Some(found) if found > SCHEMA => {
+            return Err(StoreError::Newer { path: path.into(), found, known: SCHEMA });
+        }
+        other => return Err(StoreError::corrupt(path, &format!("schema {other:?}"))),
+    }
+    Ok(Some(Model {
+        networks: load_table(&transaction, NETWORKS, path)?,
+        endpoints: load_table(&transaction, ENDPOINTS, path)?,
+        pools: Pools {
+            pools: load_table(&transaction, POOLS, path)?,
+            leases: load_table(&transaction, LEASES, path)?,
+            offers: load_table(&transaction, OFFERS, path)?,
+        },
+    }))
+}
+
+fn load_table<K, V>(transaction: &ReadTransaction, rows: Rows, path: &Path) -> Result<Table<K, V>, StoreError>
+where
+    K: FromStr<Err: Display> + Ord,
+    V: DeserializeOwned,
+{
+    let table = match transaction.open_table(rows) {
+        Ok(table) => table,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Table::default()),
+        Err(error) => return Err(StoreError::redb(path, error)),
+    };
+    let wrong = |key: &str, why: &dyn Display| {
+        StoreError::corrupt(path, &format!("{} row {key:?}: {why}", rows.name()))
+    };
+    let read =
+        |row: Result<(redb::AccessGuard<'_, &str>, redb::AccessGuard<'_, &[u8]>), redb::StorageError>| {
+            let (key, value) = row.map_err(|error| StoreError::redb(path, error))?;
+            let (key, value) = (key.value(), value.value());
+            let value = serde_json::from_slice(value).map_err(|error| wrong(key, &error))?;
+            Ok((key.parse().map_err(|error| wrong(key, &error))?, value))
+        };
+    table.iter().map_err(|error| StoreError::redb(path, error))?.map(read).collect()
+}
+
+/// Writes what changed in the model, durably.
+pub(crate) fn save_changes(db: &Database, model: &Model) -> Result<(), redb::Error> {
+    let transaction = db.begin_write()?;
+    let Model { networks, endpoints, pools: Pools { pools, leases, offers } } = model;
+    save(&transaction, NETWORKS, networks.changes())?;
+    save(&transaction, ENDPOINTS, endpoints.changes())?;
+    save(&transaction, POOLS, pools.changes())?;
+    save(&transaction, LEASES, leases.changes())?;
+    save(&transaction, OFFERS, offers.changes())?;
+    Ok(transaction.commit()?)
+}
+
+/// Writes the whole model in place of whatever there is, durably.
+pub(crate) fn save_all(db: &Database, model: &Model) -> Result<(), redb::Error> {
+    let transaction = db.begin_write()?;
+    for rows in [NETWORKS, ENDPOINTS, POOLS, LEASES, OFFERS] {
+        transaction.delete_table(rows)?;
+    }
+    let Model { networks, endpoints, pools: Pools { pools, leases, offers } } = model;
+    save(&transaction, NETWORKS, networks.iter().map(|(key, row)| (key, Some(row))))?;
+    save(&transaction, ENDPOINTS, endpoints.iter().map(|(key, row)| (key, Some(row))))?;
+    save(&transaction, POOLS, pools.iter().map(|(key, row)| (key, Some(row))))?;
+    save(&transaction, LEASES, leases.iter().map(|(key, row)| (key, Some(row))))?;
+    save(&transaction, OFFERS, offers.iter().map(|(key, row)| (key, Some(row))))?;
+    transaction.open_table(META)?.insert(SCHEMA_KEY, SCHEMA)?;
+    Ok(transaction.commit()?)
+}
+
+fn save<'m, K: Display + 'm, V: Serialize + 'm>(
+    transaction: &WriteTransaction,
+    rows: Rows,
+    changes: impl Iterator<Item = (&'m K, Option<&'m V>)>,
+) -> Result<(), redb::Error> {
+    let mut changes = changes.peekable();
+    if changes.peek().is_none() {
+        return Ok(());
+    }
+    let mut table = transaction.open_table(rows)?;
+    for (key, value) in changes {
+        let key = key.to_string();
+        match value {
+            Some(value) => {
+                // Our rows are strings, numbers and maps by text: they are JSON.
+                let json = serde_json::to_vec(value).map_err(std::io::Error::other)?;
+                table.insert(key.as_str(), json.as_slice())?;
+            }
+            None => drop(table.remove(key.as_str())?),
+        }
+    }
+    Ok(())
+}

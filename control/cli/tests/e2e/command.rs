@@ -47,6 +47,14 @@ impl Outcome {
         self.stderr
     }
 
+    /// It removed something, or there was nothing to remove. For drops: what stays is told, and fails the case unless it fails already.
+    pub fn expect_gone(self) {
+        if !self.success && !self.stderr.contains("No such") && !self.stderr.contains("not found") {
+            eprintln!("not removed: {}\n{}", self.told, self.stderr);
+            assert!(std::thread::panicking(), "not removed: {}", self.told);
+        }
+    }
+
     /// It failed, with an error that names all of `parts`.
     #[track_caller]
     pub fn fails_naming(self, parts: &[&str]) {

@@ -108,6 +108,6 @@ impl<'e> Container<'e> {
 
 impl Drop for Container<'_> {
     fn drop(&mut self) {
-        let _ = self.engine.docker(["rm", "--force", &self.name]).succeeded();
+        self.engine.docker(["rm", "--force", "--volumes", &self.name]).expect_gone();
     }
 }

@@ -11,6 +11,10 @@ use crate::command::{self, Outcome};
 /// The image that `scripts/engine` makes: busybox.
 pub const IMAGE: &str = "paceline/busybox";
 
+/// The distribution's client: it speaks the engine's own version of the API. A newer one found in the PATH refuses some of
+/// what an older engine can do (`--mac-address` on a network of one's own, for one).
+const CLIENT: &str = "/usr/bin/docker";
+
 /// A running engine. Should this process die, the keeper's standard input ends and it removes the engine all the same.
 pub struct Engine {
     dir: PathBuf,
@@ -91,7 +95,20 @@ impl Engine {
     /// Runs the Docker command line against this engine.
     pub fn docker<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(&self, arguments: I) -> Outcome {
         let host = format!("unix://{}", self.dir.join("docker.sock").display());
-        command::run(Command::new("docker").arg("--host").arg(host).args(arguments))
+        let client = if Path::new(CLIENT).exists() { CLIENT } else { "docker" };
+        command::run(Command::new(client).arg("--host").arg(host).args(arguments))
+    }
+
+    /// Removes what a failed case left behind, so that only that one fails.
+    pub fn sweep(&self) {
+        for (list, remove) in [
+            (&["ps", "-aq"][..], &["rm", "--force"][..]),
+            (&["network", "ls", "-q", "-f", "type=custom"], &["network", "rm"]),
+        ] {
+            for id in self.docker(list).ok().lines() {
+                let _ = self.docker(remove.iter().copied().chain([id])).succeeded();
+            }
+        }
     }
 
     /// The engine's version, as (major, minor).

@@ -13,6 +13,7 @@ mod http;
 mod network;
 mod switch;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
@@ -53,7 +54,10 @@ fn trials(engine: Option<&Arc<Engine>>) -> Vec<Trial> {
         Trial::test(format!("{module}::{name}"), move || {
             let engine = engine.ok_or("listed only")?;
             let before = engine.links();
-            case(&engine);
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| case(&engine))) {
+                engine.sweep();
+                resume_unwind(panic);
+            }
             let after = engine.links();
             if before == after {
                 Ok(())

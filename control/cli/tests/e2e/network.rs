@@ -67,6 +67,6 @@ impl<'e> Network<'e> {
 
 impl Drop for Network<'_> {
     fn drop(&mut self) {
-        let _ = self.remove().succeeded();
+        self.remove().expect_gone();
     }
 }

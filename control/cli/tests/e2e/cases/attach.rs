@@ -54,7 +54,7 @@ fn carries_everything(engine: &Engine, option: &str) {
 #[track_caller]
 fn send(from: &Container<'_>, to: &Container<'_>, address: &str) {
     to.exec(["rm", "-f", "/tmp/sum"]).ok();
-    to.spawn(["sh", "-c", "nc -l -p 5000 | sha256sum > /tmp/sum.new; mv /tmp/sum.new /tmp/sum"]);
+    to.spawn(["nc", "-l", "-p", "5000", "-e", "sh", "-c", "sha256sum > /tmp/new; mv /tmp/new /tmp/sum"]);
     let send = format!(
         "head -c 20000000 /dev/urandom > /tmp/data; \
          for try in 1 2 3 4 5 6 7 8 9; do nc -w 10 {address} 5000 < /tmp/data && break; sleep 0.2; done; \

@@ -77,6 +77,17 @@ impl VnetHdr {
     pub fn is_gso(&self) -> bool {
         self.gso_type & !Self::ECN != Self::GSO_NONE
     }
+
+    /// Follows the headers when `bytes` are inserted before the network header (negative: removed), as for a VLAN tag.
+    #[inline]
+    pub fn shift(&mut self, bytes: i16) {
+        if self.needs_csum() {
+            self.csum_start = self.csum_start.saturating_add_signed(bytes);
+        }
+        if self.hdr_len != 0 {
+            self.hdr_len = self.hdr_len.saturating_add_signed(bytes);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +110,19 @@ mod tests {
         assert!(header.needs_csum() && header.is_gso());
         let plain = VnetHdr { gso_type: VnetHdr::ECN, ..VnetHdr::default() };
         assert!(!plain.needs_csum() && !plain.is_gso());
+    }
+
+    #[test]
+    fn a_tag_moves_only_what_is_there() {
+        let open = VnetHdr { flags: VnetHdr::NEEDS_CSUM, csum_start: 34, hdr_len: 54, ..VnetHdr::default() };
+        let mut moved = open;
+        moved.shift(4);
+        assert_eq!((moved.csum_start, moved.hdr_len), (38, 58));
+        moved.shift(-4);
+        assert_eq!(moved, open);
+        let mut plain = VnetHdr::default();
+        plain.shift(4);
+        assert_eq!(plain, VnetHdr::default());
     }
 
     proptest! {

@@ -22,6 +22,7 @@ pub use graph::{Graph, Node};
 pub use hop::{Hop, MAX_INTERFACES};
 pub use reason::Reason;
 pub use snapshot::{
-    Bridge, BridgeCounters, Capabilities, Capture, Captured, Interface, L2Out, NO_DOMAIN, Snapshot, UnknownUnicast, VlanPort,
+    Bridge, BridgeCounters, Capabilities, Capture, Captured, Interface, L2Out, NO_DOMAIN, Snapshot,
+    UnknownUnicast, VlanPort, Zone,
 };
 pub use trace::{Trace, TraceRecord};

@@ -50,8 +50,7 @@ impl Snapshot {
         self.l2_out[index as usize] = L2Out {
             hop: interface.output[0],
             max_frame: interface.mtu + 14,
-            group: interface.group,
-            isolated: interface.isolated,
+            zone: Zone::new(interface.group, interface.isolated),
         };
         self.interfaces[index as usize] = Some(interface);
     }
@@ -90,15 +89,34 @@ pub struct L2Out {
     pub hop: Hop,
     /// Longest frame without a tag, in bytes.
     pub max_frame: u32,
-    /// Split-horizon group.
-    pub group: u8,
-    /// Isolated port.
-    pub isolated: bool,
+    /// Which other ports it is kept apart from.
+    pub zone: Zone,
+}
+
+/// Split-horizon group and isolation of a port, in one word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Zone(u16);
+
+impl Zone {
+    const ISOLATED: u16 = 0x100;
+
+    /// A zone of a split-horizon group (0 for none) and isolation.
+    pub const fn new(group: u8, isolated: bool) -> Zone {
+        Zone(group as u16 | if isolated { Zone::ISOLATED } else { 0 })
+    }
+
+    /// Whether no frame may pass between two ports: they are of one group, or both isolated.
+    #[inline(always)]
+    pub const fn apart(self, other: Zone) -> bool {
+        self.0 != 0
+            && (self.0 & other.0 & Zone::ISOLATED != 0
+                || (self.0 & 0xff != 0 && self.0 & 0xff == other.0 & 0xff))
+    }
 }
 
 impl Default for L2Out {
     fn default() -> Self {
-        L2Out { hop: Hop::NOWHERE, max_frame: u32::MAX, group: 0, isolated: false }
+        L2Out { hop: Hop::NOWHERE, max_frame: u32::MAX, zone: Zone::default() }
     }
 }
 

@@ -10,18 +10,12 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use paceline_buf::{Packet, VECTOR_SIZE, Vector};
-use paceline_graph::{Bridge, Context, Hop, L2Out, Node, Reason, UnknownUnicast};
-use paceline_tables::Learn;
+use paceline_graph::{Bridge, Context, Hop, L2Out, Node, Reason, UnknownUnicast, Zone};
+use paceline_tables::{Learn, MacReader};
+use paceline_wire::ethernet::{Mac, addresses};
 
-use crate::hop;
 use crate::l2_size::fits;
-
-/// Bytes of an Ethernet header without tags.
-const HEADER: usize = 14;
-/// The group bit of an address (IEEE 802 §8.2.2).
-const GROUP: u64 = 1 << 40;
-/// 01:80:c2:00:00:00 to :0f: link-local control protocols.
-const CONTROL: u64 = 0x0180_c200_0000;
+use crate::{hop, refuse};
 
 /// The node. Its arrays are columns of the vector in work.
 pub struct L2Bridge {
@@ -29,17 +23,26 @@ pub struct L2Bridge {
     hops: Box<[Hop; VECTOR_SIZE]>,
 }
 
-#[derive(Clone, Copy, Default)]
+/// What is looked up for a packet.
+#[derive(Clone, Copy)]
 struct Key {
-    source: u64,
-    destination: u64,
+    source: Mac,
+    destination: Mac,
     source_hash: u32,
     destination_hash: u32,
 }
 
+impl Key {
+    /// The key of no packet: no address is above 48 bits.
+    const NONE: Key =
+        Key { source: Mac(u64::MAX), destination: Mac(u64::MAX), source_hash: 0, destination_hash: 0 };
+    /// The key of a frame without a header. The group address as source makes the second pass refuse it.
+    const RUNT: Key = Key { source: Mac::BROADCAST, ..Key::NONE };
+}
+
 impl Default for L2Bridge {
     fn default() -> Self {
-        L2Bridge { keys: Box::new([Key::default(); VECTOR_SIZE]), hops: Box::new([Hop::DROP; VECTOR_SIZE]) }
+        L2Bridge { keys: Box::new([Key::NONE; VECTOR_SIZE]), hops: Box::new([Hop::DROP; VECTOR_SIZE]) }
     }
 }
 
@@ -79,56 +82,45 @@ impl L2Bridge {
             }
             return;
         };
-        let macs = &*bridge.macs;
-
+        let macs = bridge.macs.reader();
         for (packet, key) in packets.iter().zip(keys.iter_mut()) {
-            let Some(head) = packet.data().first_chunk::<HEADER>() else {
-                // Group address as the source: the second pass refuses it.
-                *key = Key { source: GROUP, ..Key::default() };
-                continue;
-            };
-            let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, ..] = *head;
-            let destination = u64::from_be_bytes([d0, d1, d2, d3, d4, d5, s0, s1]) >> 16;
-            let source = u64::from_be_bytes([d4, d5, s0, s1, s2, s3, s4, s5]) & 0xffff_ffff_ffff;
-            let (source_hash, destination_hash) = (macs.hash(source), macs.hash(destination));
-            macs.prefetch(source_hash);
-            macs.prefetch(destination_hash);
-            *key = Key { source, destination, source_hash, destination_hash };
+            *key = addresses(packet.data()).map_or(Key::RUNT, |(destination, source)| {
+                let (source_hash, destination_hash) = (macs.hash(source.0), macs.hash(destination.0));
+                macs.prefetch(source_hash);
+                macs.prefetch(destination_hash);
+                Key { source, destination, source_hash, destination_hash }
+            });
         }
 
-        let now = macs.now();
         let outs = &cx.snapshot.l2_out[..];
-        let own = outs.get(rx as usize).copied().unwrap_or_default();
-        // No address is above 48 bits, so nothing is equal to these.
-        let mut last = Key { source: u64::MAX, destination: u64::MAX, ..Key::default() };
-        let mut last_out = (rx, L2Out::default());
+        let zone = outs.get(rx as usize).copied().unwrap_or_default().zone;
+        let (mut source, mut destination) = (Key::NONE.source, Key::NONE.destination);
+        let (mut port, mut out) = (rx, L2Out::default());
         for ((packet, key), hop) in packets.iter_mut().zip(keys.iter()).zip(hops) {
             packet.feature = 0;
-            if key.source != last.source && !macs.is_fresh(key.source, key.source_hash, rx, now) {
-                last.source = u64::MAX;
-                if let Err(reason) = learn(bridge, key, rx, now, packet) {
+            if key.source != source {
+                if !macs.is_fresh(key.source.0, key.source_hash, rx)
+                    && let Err(reason) = learn(bridge, key, rx, macs.now, packet)
+                {
+                    source = Key::NONE.source;
                     *hop = refuse(packet, reason);
                     continue;
                 }
+                source = key.source;
             }
-            last.source = key.source;
-            if key.destination != last.destination {
-                last.destination = u64::MAX;
-                match find(bridge, key, rx, own, outs) {
-                    Ok(out) => last_out = out,
+            if key.destination != destination {
+                match find(bridge, macs, key, outs) {
+                    Ok(found) => (port, out) = found,
                     Err(reason) => {
-                        *hop = match reason {
-                            Some(reason) => refuse(packet, reason),
-                            None => hop::L2_FLOOD,
-                        };
+                        destination = Key::NONE.destination;
+                        *hop = reason.map_or(hop::L2_FLOOD, |reason| refuse(packet, reason));
                         continue;
                     }
                 }
-                last.destination = key.destination;
+                destination = key.destination;
             }
-            let (port, out) = last_out;
-            if (packet.len() as u32 > out.max_frame || packet.is_chained()) && !fits(packet, out.max_frame) {
-                *hop = refuse(packet, Reason::TooBig);
+            if let Err(reason) = may_leave(packet, zone, port, out) {
+                *hop = refuse(packet, reason);
                 continue;
             }
             packet.tx = port;
@@ -144,7 +136,7 @@ impl L2Bridge {
             }
             let snapshot = cx.snapshot;
             let bridge = snapshot.bridges.get(packet.domain as usize).map_or("?", |b| &b.name);
-            let (source, destination) = (Address(key.source), Address(key.destination));
+            let (source, destination) = (key.source, key.destination);
             let rx = snapshot.name(packet.rx);
             if *hop == hop::L2_FLOOD {
                 cx.trace(packet, format_args!("{bridge}: {source} on {rx}; {destination} goes to all ports"));
@@ -160,29 +152,38 @@ impl L2Bridge {
 #[inline(always)]
 fn find(
     bridge: &Bridge,
+    macs: MacReader<'_>,
     key: &Key,
-    rx: u16,
-    own: L2Out,
     outs: &[L2Out],
 ) -> Result<(u16, L2Out), Option<Reason>> {
-    let Some(port) = bridge.macs.lookup(key.destination, key.destination_hash) else {
+    let Some(port) = macs.lookup(key.destination.0, key.destination_hash) else {
         return Err(unknown(bridge, key.destination));
     };
     let Some(out) = outs.get(port as usize) else { return Err(Some(Reason::NoPort)) };
-    if port == rx {
-        return Err(Some(Reason::SamePort));
-    }
-    if (own.group != 0 && own.group == out.group) || (own.isolated && out.isolated) {
-        return Err(Some(Reason::SplitHorizon));
-    }
     Ok((port, *out))
 }
 
+/// Whether a packet may leave by the port of its destination.
+#[inline(always)]
+fn may_leave(packet: &Packet, zone: Zone, port: u16, out: L2Out) -> Result<(), Reason> {
+    if port == packet.rx {
+        return Err(Reason::SamePort);
+    }
+    if zone.apart(out.zone) {
+        return Err(Reason::SplitHorizon);
+    }
+    // Of a packet that is not plain the length says little: then what it will become is looked at.
+    if (packet.len() as u32 > out.max_frame || !packet.is_plain()) && !fits(packet, out.max_frame) {
+        return Err(Reason::TooBig);
+    }
+    Ok(())
+}
+
 #[cold]
-fn unknown(bridge: &Bridge, destination: u64) -> Option<Reason> {
-    if destination & !0xf == CONTROL {
+fn unknown(bridge: &Bridge, destination: Mac) -> Option<Reason> {
+    if destination.is_link_local_control() {
         Some(Reason::LinkLocalControl)
-    } else if destination & GROUP == 0 && bridge.unknown_unicast == UnknownUnicast::Drop {
+    } else if !destination.is_group() && bridge.unknown_unicast == UnknownUnicast::Drop {
         Some(Reason::UnknownUnicast)
     } else {
         None
@@ -191,15 +192,15 @@ fn unknown(bridge: &Bridge, destination: u64) -> Option<Reason> {
 
 #[cold]
 fn learn(bridge: &Bridge, key: &Key, rx: u16, now: u8, packet: &Packet) -> Result<(), Reason> {
-    if packet.len() < HEADER {
+    if addresses(packet.data()).is_none() {
         return Err(Reason::Runt);
     }
-    if key.source & GROUP != 0 || key.source == 0 {
+    if key.source.is_group() || key.source == Mac(0) {
         return Err(Reason::BadSourceMac);
     }
     if bridge.learn {
         let counters = &bridge.counters;
-        match bridge.macs.learn(key.source, key.source_hash, rx, now) {
+        match bridge.macs.learn(key.source.0, key.source_hash, rx, now) {
             Learn::Known => {}
             Learn::New => _ = counters.learned.fetch_add(1, Relaxed),
             Learn::Moved { .. } => _ = counters.moved.fetch_add(1, Relaxed),
@@ -208,21 +209,6 @@ fn learn(bridge: &Bridge, key: &Key, rx: u16, now: u8, packet: &Packet) -> Resul
         }
     }
     Ok(())
-}
-
-#[cold]
-fn refuse(packet: &mut Packet, reason: Reason) -> Hop {
-    packet.reason = reason as u16;
-    Hop::DROP
-}
-
-struct Address(u64);
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let m = self.0.to_be_bytes();
-        write!(f, "{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[2], m[3], m[4], m[5], m[6], m[7])
-    }
 }
 
 #[cfg(test)]
@@ -275,8 +261,8 @@ mod tests {
         rig.snapshot.bridges[0].unknown_unicast = UnknownUnicast::Drop;
         dropped(&mut rig, 0, &frame(1, 9, 64), Reason::UnknownUnicast);
         assert_eq!(rig.ports(0, &frame(1, 255, 64)), [1, 2], "groups are flooded all the same");
-        rig.snapshot.l2_out[0].group = 3;
-        rig.snapshot.l2_out[1].group = 3;
+        rig.snapshot.l2_out[0].zone = Zone::new(3, false);
+        rig.snapshot.l2_out[1].zone = Zone::new(3, false);
         dropped(&mut rig, 0, &frame(1, 2, 64), Reason::SplitHorizon);
         assert_eq!(rig.ports(0, &frame(1, 255, 64)), [2]);
         rig.snapshot.bridges.clear();
@@ -297,8 +283,8 @@ mod tests {
     #[test]
     fn isolated_ports_reach_only_the_others() {
         let mut rig = Rig::bridge(3);
-        rig.snapshot.l2_out[0].isolated = true;
-        rig.snapshot.l2_out[1].isolated = true;
+        rig.snapshot.l2_out[0].zone = Zone::new(0, true);
+        rig.snapshot.l2_out[1].zone = Zone::new(7, true);
         assert_eq!(rig.ports(0, &frame(1, 255, 64)), [2]);
         assert_eq!(rig.ports(2, &frame(3, 255, 64)), [0, 1]);
         assert_eq!(rig.ports(1, &frame(2, 1, 64)), [0_u16; 0]);

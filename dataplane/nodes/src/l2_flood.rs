@@ -35,8 +35,7 @@ fn flood(cx: &mut Context<'_>, mut packet: Packet) {
     let mut waiting = None;
     for &member in &bridge.members {
         let Some(out) = outs.get(member as usize) else { continue };
-        let apart = (own.group != 0 && own.group == out.group) || (own.isolated && out.isolated);
-        if member == packet.rx || apart {
+        if member == packet.rx || own.zone.apart(out.zone) {
             continue;
         }
         let size = packet.total_len() as u32;

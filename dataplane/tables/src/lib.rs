@@ -3,4 +3,4 @@
 
 mod mac;
 
-pub use mac::{Learn, MacEntry, MacTable};
+pub use mac::{Learn, MacEntry, MacReader, MacTable};

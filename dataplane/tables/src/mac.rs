@@ -123,59 +123,22 @@ impl MacTable {
         size_of_val(&*self.buckets)
     }
 
-    /// The hash of an address, to be computed and prefetched a vector ahead of the lookup.
+    /// The table for reading, for the length of a vector: what lookups need, by value, so that it stays in registers.
+    #[inline(always)]
+    pub fn reader(&self) -> MacReader<'_> {
+        MacReader { buckets: &self.buckets, shift: self.shift, seed: self.seed, now: self.now() }
+    }
+
+    /// The hash of an address.
     #[inline(always)]
     pub fn hash(&self, mac: u64) -> u32 {
-        // A folded multiply (wyhash): both halves of the product, so that neither addresses that count up nor those that
-        // differ in their vendor part share buckets. The seed is random, so that nobody outside can make them.
-        let product = u128::from(mac ^ self.seed) * u128::from(MULTIPLIER);
-        ((product as u64 ^ (product >> 64) as u64) >> 32) as u32
+        self.reader().hash(mac)
     }
 
-    #[inline(always)]
-    fn index(&self, hash: u32) -> usize {
-        (hash >> self.shift) as usize
-    }
-
-    /// Brings a bucket towards the CPU.
-    #[inline(always)]
-    pub fn prefetch(&self, hash: u32) {
-        if let Some(bucket) = self.buckets.get(self.index(hash)) {
-            paceline_sys::cpu::prefetch_read(bucket);
-        }
-    }
-
-    /// The tick that ages are measured against now, to be read once a vector.
+    /// The tick that ages are measured against now.
     #[inline(always)]
     pub fn now(&self) -> u8 {
         self.now.load(Relaxed)
-    }
-
-    /// The port that an address is behind.
-    #[inline(always)]
-    pub fn lookup(&self, mac: u64, hash: u32) -> Option<u16> {
-        let bucket = &self.buckets[self.index(hash)];
-        if let Some(entry) = bucket.find(mac, hash) {
-            return Some(port_of(entry));
-        }
-        if bucket.0[0].load(Relaxed) & SPILLED == 0 {
-            return None;
-        }
-        self.lookup_spilled(mac, hash)
-    }
-
-    #[cold]
-    fn lookup_spilled(&self, mac: u64, hash: u32) -> Option<u16> {
-        self.buckets[self.index(hash) ^ 1].find(mac, hash).map(port_of)
-    }
-
-    /// Whether an address stands in its own bucket with this port and a fresh age, so that nothing is to be learned.
-    #[inline(always)]
-    pub fn is_fresh(&self, mac: u64, hash: u32, port: u16, now: u8) -> bool {
-        self.buckets[self.index(hash)].find(mac, hash).is_some_and(|entry| {
-            let age = (entry & AGE) as u8;
-            port_of(entry) == port && (age == now || age == STATIC)
-        })
     }
 
     /// Notes that an address was seen as a source on a port.
@@ -209,7 +172,7 @@ impl MacTable {
     }
 
     fn pair(&self, hash: u32) -> (&Bucket, &Bucket) {
-        let index = self.index(hash);
+        let index = (hash >> self.shift) as usize;
         (&self.buckets[index], &self.buckets[index ^ 1])
     }
 
@@ -321,6 +284,65 @@ impl MacTable {
     }
 }
 
+/// A [`MacTable`] for reading.
+#[derive(Clone, Copy)]
+pub struct MacReader<'a> {
+    buckets: &'a [Bucket],
+    shift: u32,
+    seed: u64,
+    /// The tick that ages are measured against.
+    pub now: u8,
+}
+
+impl MacReader<'_> {
+    /// The hash of an address, to be computed and prefetched a vector ahead of the lookup.
+    #[inline(always)]
+    pub fn hash(&self, mac: u64) -> u32 {
+        // A folded multiply (wyhash): both halves of the product, so that neither addresses that count up nor those that
+        // differ in their vendor part share buckets. The seed is random, so that nobody outside can make them.
+        let product = u128::from(mac ^ self.seed) * u128::from(MULTIPLIER);
+        ((product as u64 ^ (product >> 64) as u64) >> 32) as u32
+    }
+
+    #[inline(always)]
+    fn bucket(&self, hash: u32) -> &Bucket {
+        &self.buckets[(hash >> self.shift) as usize]
+    }
+
+    /// Brings a bucket towards the CPU.
+    #[inline(always)]
+    pub fn prefetch(&self, hash: u32) {
+        paceline_sys::cpu::prefetch_read(self.bucket(hash));
+    }
+
+    /// The port that an address is behind.
+    #[inline(always)]
+    pub fn lookup(&self, mac: u64, hash: u32) -> Option<u16> {
+        let bucket = self.bucket(hash);
+        if let Some(entry) = bucket.find(mac, hash) {
+            return Some(port_of(entry));
+        }
+        if bucket.0[0].load(Relaxed) & SPILLED == 0 {
+            return None;
+        }
+        self.lookup_spilled(mac, hash)
+    }
+
+    #[cold]
+    fn lookup_spilled(&self, mac: u64, hash: u32) -> Option<u16> {
+        self.buckets[(hash >> self.shift) as usize ^ 1].find(mac, hash).map(port_of)
+    }
+
+    /// Whether an address stands in its own bucket with this port and a fresh age, so that nothing is to be learned.
+    #[inline(always)]
+    pub fn is_fresh(&self, mac: u64, hash: u32, port: u16) -> bool {
+        self.bucket(hash).find(mac, hash).is_some_and(|entry| {
+            let age = (entry & AGE) as u8;
+            port_of(entry) == port && (age == self.now || age == STATIC)
+        })
+    }
+}
+
 /// An entry. Address 0 is never learned, so an entry is never 0.
 #[inline(always)]
 fn entry_of(mac: u64, port: u16, age: u8) -> u64 {
@@ -343,7 +365,7 @@ impl Bucket {
     /// The entry of an address, by its tag.
     #[inline(always)]
     fn find(&self, mac: u64, hash: u32) -> Option<u64> {
-        let differ = self.0[0].load(Relaxed) ^ (tag_of(hash) * (ONES >> 8) << 8);
+        let differ = self.0[0].load(Relaxed) ^ ((tag_of(hash) * (ONES >> 8)) << 8);
         // A byte that is zero becomes 0x80 (Mycroft); a byte above one may as well, so the entry decides.
         let mut hits = differ.wrapping_sub(ONES) & !differ & HIGHS;
         while hits != 0 {
@@ -373,14 +395,14 @@ mod tests {
 
     fn learn(table: &MacTable, mac: u64, port: u16) -> Learn {
         let hash = table.hash(mac);
-        if table.is_fresh(mac, hash, port, table.now()) {
+        if table.reader().is_fresh(mac, hash, port) {
             return Learn::Known;
         }
         table.learn(mac, hash, port, table.now())
     }
 
     fn lookup(table: &MacTable, mac: u64) -> Option<u16> {
-        table.lookup(mac, table.hash(mac))
+        table.reader().lookup(mac, table.hash(mac))
     }
 
     #[test]

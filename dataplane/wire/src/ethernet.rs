@@ -58,10 +58,10 @@ impl fmt::Debug for Mac {
 /// Destination and source address, or `None` if the frame is shorter than a header: two loads for both.
 #[inline(always)]
 pub fn addresses(frame: &[u8]) -> Option<(Mac, Mac)> {
-    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, ..] = *frame.first_chunk::<HEADER_LEN>()?;
-    let destination = u64::from_be_bytes([d0, d1, d2, d3, d4, d5, s0, s1]) >> 16;
-    let source = u64::from_be_bytes([d4, d5, s0, s1, s2, s3, s4, s5]) & Mac::BROADCAST.0;
-    Some((Mac(destination), Mac(source)))
+    let header = frame.first_chunk::<HEADER_LEN>()?;
+    // Eight bytes each: the address and the two behind it.
+    let (first, last) = (header.first_chunk::<8>()?, header.last_chunk::<8>()?);
+    Some((Mac(u64::from_be_bytes(*first) >> 16), Mac(u64::from_be_bytes(*last) >> 16)))
 }
 
 /// The type behind the addresses, which is the TPID of a tagged frame; `None` if the frame is shorter than a header.

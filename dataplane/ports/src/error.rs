@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use paceline_packet::PacketError;
 use paceline_tap::TapError;
 
 /// Why a port could not be opened. Each message names the device or file, what failed, and what would be right.
@@ -11,6 +12,22 @@ pub enum PortError {
     /// The TAP device.
     #[error(transparent)]
     Tap(#[from] TapError),
+    /// The packet socket.
+    #[error("{device}: {source}")]
+    Packet {
+        /// The device.
+        device: String,
+        /// What went wrong.
+        source: PacketError,
+    },
+    /// There is no such device.
+    #[error("{device}: {source}: it must exist in the network namespace that the port is opened in")]
+    Device {
+        /// The device.
+        device: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A queue count out of range.
     #[error("tap {device}: queues is {queues}: must lie between 1 and 256")]
     Queues {

@@ -6,17 +6,22 @@ use paceline_buf::{Cache, Packet};
 #[inline]
 pub fn copy_in(cache: &mut Cache, bytes: &[u8]) -> Option<Packet> {
     let mut packet = cache.alloc()?;
-    let count = fill(&mut packet, bytes);
-    if count < bytes.len() && !append(cache, &mut packet, &bytes[count..]) {
+    if !fill_chain(cache, &mut packet, bytes) {
         cache.free(packet);
         return None;
     }
     Some(packet)
 }
 
-/// Fills an empty packet with the first bytes; how many fitted.
+/// Fills an empty packet with `bytes`, adding as many chunks as it takes; `false` when the pool is exhausted.
 #[inline]
-pub fn fill(packet: &mut Packet, bytes: &[u8]) -> usize {
+pub fn fill_chain(cache: &mut Cache, packet: &mut Packet, bytes: &[u8]) -> bool {
+    let count = fill(packet, bytes);
+    count == bytes.len() || append(cache, packet, &bytes[count..])
+}
+
+#[inline]
+fn fill(packet: &mut Packet, bytes: &[u8]) -> usize {
     let room = packet.room_mut();
     let count = bytes.len().min(room.len());
     room[..count].copy_from_slice(&bytes[..count]);
@@ -24,8 +29,9 @@ pub fn fill(packet: &mut Packet, bytes: &[u8]) -> usize {
     count
 }
 
+/// Adds chunks with `bytes` to a full packet; `false` when the pool is exhausted.
 #[cold]
-fn append(cache: &mut Cache, packet: &mut Packet, mut bytes: &[u8]) -> bool {
+pub fn append(cache: &mut Cache, packet: &mut Packet, mut bytes: &[u8]) -> bool {
     while !bytes.is_empty() {
         let Some(mut tail) = cache.alloc() else { return false };
         tail.reserve(0);

@@ -9,7 +9,11 @@ mod frame;
 mod generator;
 mod memory;
 mod null;
+mod packet;
 mod pcap;
+mod tails;
+mod tap;
+mod vnet;
 
 use std::os::fd::BorrowedFd;
 
@@ -20,7 +24,9 @@ pub use error::PortError;
 pub use generator::{Addresses, GeneratorConfig, GeneratorPort, Order, Sizes, Span, StreamConfig};
 pub use memory::{MemoryPeer, MemoryPort};
 pub use null::NullPort;
+pub use packet::{PacketConfig, PacketPort};
 pub use pcap::{PcapConfig, PcapPort, PcapWriter, RecordConfig, ReplayConfig, WallClock};
+pub use tap::{TapConfig, TapPort};
 
 /// One queue pair of an interface.
 pub trait Port: Send {

@@ -1,0 +1,202 @@
+//! A port, its far side, and what both need.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use paceline_buf::{Cache, Packet, Pool, VECTOR_SIZE, Vector};
+use paceline_graph::{Capabilities, Drops};
+use paceline_packet::{PacketSocket, RxSlot};
+use paceline_ports::{Io, MemoryPeer, MemoryPort, PacketConfig, PacketPort, Port, TapConfig, TapPort};
+use paceline_sys::link;
+use paceline_sys::netns::Scratch;
+
+/// `EtherType` for local experiments (IEEE 802): tells the test's frames from those that the kernel sends by itself.
+pub const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
+const CHUNKS: usize = 256;
+
+/// A port under test.
+pub struct Bed {
+    pub port: Box<dyn Port>,
+    far: Box<dyn Far>,
+    /// Longest frame that passes.
+    pub longest: usize,
+    pool: Arc<Pool>,
+    pub cache: Cache,
+    pub drops: Drops,
+    /// Keeps the device.
+    net: Option<Scratch>,
+}
+
+/// The other end of the port's wire.
+pub trait Far {
+    fn send(&mut self, frame: &[u8]);
+    /// The next frame, if there is one.
+    fn receive(&mut self) -> Option<Vec<u8>>;
+}
+
+impl Far for MemoryPeer {
+    fn send(&mut self, frame: &[u8]) {
+        MemoryPeer::send(self, frame);
+    }
+
+    fn receive(&mut self) -> Option<Vec<u8>> {
+        MemoryPeer::receive(self)
+    }
+}
+
+impl Far for PacketSocket {
+    fn send(&mut self, frame: &[u8]) {
+        let sent = self.send_batch(&[[IoSlice::new(&[0; 10]), IoSlice::new(frame)]]);
+        assert_eq!(sent.expect("sent"), 1);
+    }
+
+    fn receive(&mut self) -> Option<Vec<u8>> {
+        let (mut header, mut frame) = ([0; 10], vec![0; 70_000]);
+        let mut bufs = [IoSliceMut::new(&mut header), IoSliceMut::new(&mut frame)];
+        let mut slots = [RxSlot::new(&mut bufs)];
+        self.recv_batch(&mut slots).ok()?;
+        let (len, vlan) = (slots[0].len - 10, slots[0].vlan);
+        frame.truncate(len);
+        if let Some(tag) = vlan {
+            frame.splice(12..12, tag.to_bytes());
+        }
+        Some(frame)
+    }
+}
+
+impl Bed {
+    fn new(port: impl Port + 'static, far: impl Far + 'static, longest: usize, net: Option<Scratch>) -> Bed {
+        let pool = Pool::small(CHUNKS);
+        let cache = pool.cache();
+        Bed { port: Box::new(port), far: Box::new(far), longest, pool, cache, drops: Drops::default(), net }
+    }
+
+    #[allow(clippy::unnecessary_wraps)] // as the kinds that need root
+    pub fn memory() -> Option<Bed> {
+        let (port, far) = MemoryPort::pair(Capabilities::ALL);
+        Some(Bed::new(port, far, 65_549, None))
+    }
+
+    /// A TAP; far is what the kernel's stack is: a socket on the interface.
+    pub fn tap() -> Option<Bed> {
+        let net = Scratch::for_test()?;
+        let port = net.run(|| TapPort::open(&TapConfig { device: "port".into(), ..TapConfig::default() }));
+        let port = port.expect("setns").expect("a tap").remove(0);
+        net.ip("link set port up mtu 65521");
+        let far = socket(&net, "port");
+        Some(Bed::new(port, far, 65_535, Some(net)))
+    }
+
+    /// A packet socket on one end of a veth; far is the other end.
+    pub fn packet() -> Option<Bed> {
+        let net = veth(65_535)?;
+        let port = net.run(|| PacketPort::open(&PacketConfig { device: "port".into() })).expect("setns");
+        let far = socket(&net, "far");
+        Some(Bed::new(port.expect("a socket"), far, 65_549, Some(net)))
+    }
+
+    /// Deletes the device; false if there is none.
+    pub fn kill(&self) -> bool {
+        self.net.as_ref().map(|net| net.ip("link delete port")).is_some()
+    }
+
+    /// Takes the device down or up; false if there is none.
+    pub fn set_up(&mut self, up: bool) -> bool {
+        let Some(net) = &self.net else { return false };
+        net.ip(&format!("link set port {}", if up { "up" } else { "down" }));
+        // A socket of the far side says once that its device was down.
+        let _ = self.far.receive();
+        true
+    }
+
+    /// Receives until `want` frames of the test have come, or no more come.
+    pub fn receive(&mut self, want: usize) -> Vec<Vec<u8>> {
+        let (mut got, mut out) = (Vec::new(), Vector::new());
+        patiently(|| {
+            self.port.receive(&mut Io { cache: &mut self.cache, drops: &self.drops }, &mut out);
+            got.extend(out.as_slice().iter().map(bytes).filter(|frame| ours(frame)));
+            self.cache.free_all(&mut out);
+            got.len() >= want
+        });
+        got
+    }
+
+    pub fn far_send(&mut self, frames: &[Vec<u8>]) {
+        for frame in frames {
+            self.far.send(frame);
+        }
+    }
+
+    /// Lets the far side receive until `want` frames of the test have come, or no more come.
+    pub fn far_receive(&mut self, want: usize) -> Vec<Vec<u8>> {
+        let mut got = Vec::new();
+        patiently(|| {
+            got.extend(std::iter::from_fn(|| self.far.receive()).filter(|frame| ours(frame)));
+            got.len() >= want
+        });
+        got
+    }
+
+    pub fn transmit(&mut self, packets: impl IntoIterator<Item = Packet>) {
+        let mut vector = Vector::new();
+        for packet in packets {
+            assert!(vector.push(packet).is_ok(), "a vector holds {VECTOR_SIZE}");
+        }
+        self.port.transmit(&mut Io { cache: &mut self.cache, drops: &self.drops }, &mut vector);
+        assert!(vector.is_empty());
+    }
+
+    /// A packet of these bytes, in as many chunks as it takes.
+    pub fn packet_of(&mut self, frame: &[u8]) -> Packet {
+        let mut packet = self.cache.alloc().expect("a chunk");
+        let mut parts = frame.chunks(packet.tailroom());
+        packet.extend(parts.next().unwrap_or_default()).expect("room");
+        for part in parts {
+            let mut tail = self.cache.alloc().expect("a chunk");
+            tail.extend(part).expect("room");
+            packet.push_tail(tail);
+        }
+        packet
+    }
+
+    /// Ends the port: every chunk must be back.
+    pub fn end(mut self) {
+        self.port.close(&mut Io { cache: &mut self.cache, drops: &self.drops });
+        drop(self.port);
+        drop(self.cache);
+        assert_eq!(self.pool.stats().free, CHUNKS, "chunks leaked");
+    }
+}
+
+/// Asks again and again until it is so; gives up when nothing has happened for long enough to be sure.
+fn patiently(mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() && start.elapsed() < Duration::from_secs(5) {
+        thread::sleep(Duration::from_micros(100));
+    }
+}
+
+fn ours(frame: &[u8]) -> bool {
+    frame.get(12..14) == Some(&EXPERIMENT)
+}
+
+pub fn bytes(packet: &Packet) -> Vec<u8> {
+    packet.segments().flatten().copied().collect()
+}
+
+/// A namespace with a veth whose ends are `port` and `far`.
+fn veth(mtu: u32) -> Option<Scratch> {
+    let net = Scratch::for_test()?;
+    net.ip(&format!("link add port mtu {mtu} type veth peer name far mtu {mtu}"));
+    net.ip("link set port up");
+    net.ip("link set far up");
+    Some(net)
+}
+
+fn socket(net: &Scratch, device: &str) -> PacketSocket {
+    net.run(|| PacketSocket::open(link::index(device).expect("the device")))
+        .expect("setns")
+        .expect("a socket")
+}

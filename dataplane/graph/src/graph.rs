@@ -223,3 +223,121 @@ impl State {
         !out.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use paceline_buf::Pool;
+
+    use super::*;
+    use crate::snapshot::L2Out;
+
+    /// Sends every packet to the node or port that its `aux` says, `hash` times.
+    struct Steer;
+
+    impl Node for Steer {
+        fn name(&self) -> &'static str {
+            "steer"
+        }
+
+        fn process(&mut self, cx: &mut Context<'_>, vector: &mut Vector) {
+            vector.drain(|mut packet| {
+                for _ in 1..packet.hash {
+                    match cx.cache.replicate(&mut packet) {
+                        Some(copy) => cx.send(copy, Hop::port(packet.aux as u16)),
+                        None => cx.count(packet.rx, Reason::NoBuffers),
+                    }
+                }
+                let hop = Hop::port(packet.aux as u16);
+                cx.send(packet, hop);
+            });
+        }
+    }
+
+    /// Keeps what it gets: the graph must find it.
+    struct Forgetful;
+
+    impl Node for Forgetful {
+        fn name(&self) -> &'static str {
+            "forgetful"
+        }
+
+        fn process(&mut self, _cx: &mut Context<'_>, _vector: &mut Vector) {}
+    }
+
+    fn graph() -> Graph {
+        let mut graph = Graph::new(vec![Box::new(Steer), Box::new(Forgetful)], 0);
+        graph.reserve_ports(4);
+        graph
+    }
+
+    fn vector(cache: &mut Cache, count: usize, set: impl Fn(usize, &mut Packet)) -> Vector {
+        let mut vector = Vector::new();
+        assert_eq!(cache.alloc_into(&mut vector, count), count);
+        vector.as_mut_slice().iter_mut().enumerate().for_each(|(i, p)| set(i, p));
+        vector
+    }
+
+    /// What waits for ports, as (port, hash of each packet), freed.
+    fn sent(graph: &mut Graph, cache: &mut Cache) -> Vec<(u16, Vec<u16>)> {
+        let (mut out, mut all) = (Vector::new(), Vec::new());
+        while let Some(port) = graph.take_tx(&mut out) {
+            all.push((port, out.as_slice().iter().map(|p| p.domain).collect()));
+            cache.free_all(&mut out);
+        }
+        all
+    }
+
+    #[test]
+    fn packets_keep_their_order_for_each_port() {
+        let pool = Pool::small(1024);
+        let (mut cache, mut graph) = (pool.cache(), graph());
+        let mut input = vector(&mut cache, 256, |i, p| {
+            (p.aux, p.domain) = (i as u32 % 3, i as u16);
+        });
+        graph.run(&Snapshot::default(), &mut cache, Hop::node(0), &mut input);
+        for (port, domains) in sent(&mut graph, &mut cache) {
+            assert_eq!(domains, (0..256).filter(|d| d % 3 == port).collect::<Vec<_>>());
+        }
+        drop(cache);
+        assert_eq!(pool.stats().free, 1024);
+    }
+
+    #[test]
+    fn what_exceeds_a_queue_waits_in_order_and_what_exceeds_the_spares_is_counted() {
+        let pool = Pool::small(60_000);
+        let (mut cache, mut graph) = (pool.cache(), graph());
+        for (copies, lost) in [(3, 0), (100, 0), (200, 256 * 200 - 256 * (SPARES as u64 + 1))] {
+            let mut input = vector(&mut cache, 256, |i, p| {
+                (p.aux, p.domain, p.hash) = (2, i as u16, copies);
+            });
+            graph.run(&Snapshot::default(), &mut cache, Hop::node(0), &mut input);
+            let sent = sent(&mut graph, &mut cache);
+            let all: Vec<u16> = sent.iter().flat_map(|(_, domains)| domains.clone()).collect();
+            assert!(all.is_sorted(), "oldest first");
+            assert_eq!(all.len() as u64 + lost, 256 * u64::from(copies));
+            assert_eq!(graph.counters()[0].drops.get(Reason::GraphFull), lost);
+            assert!(sent.iter().all(|(port, _)| *port == 2));
+        }
+        drop(cache);
+        assert_eq!(pool.stats().free, 60_000);
+    }
+
+    #[test]
+    fn packets_to_nowhere_and_forgotten_ones_are_counted() {
+        let pool = Pool::small(1024);
+        let (mut cache, mut graph) = (pool.cache(), graph());
+        let mut run = |hop: Hop, set: fn(usize, &mut Packet)| {
+            let mut input = vector(&mut cache, 10, set);
+            graph.run(&Snapshot::default(), &mut cache, hop, &mut input);
+            assert!(sent(&mut graph, &mut cache).is_empty());
+            let drops = graph.counters().iter().flat_map(|c| c.drops.seen().collect::<Vec<_>>());
+            drops.collect::<Vec<_>>()
+        };
+        assert_eq!(run(Hop::node(1), |_, _| ()), [(Reason::NodeLeft, 10)]);
+        let after = run(Hop::node(0), |_, p| (p.aux, p.hash) = (77, 1));
+        assert_eq!(after, [(Reason::NoPort, 10), (Reason::NodeLeft, 10)]);
+        assert_eq!(L2Out::default().hop, Hop::NOWHERE);
+        drop(cache);
+        assert_eq!(pool.stats().free, 1024);
+    }
+}

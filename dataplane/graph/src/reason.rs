@@ -25,9 +25,9 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The frame is shorter than an Ethernet header.
+    /// The frame is shorter than its Ethernet header and tags.
     Runt = "runt",
-    /// The frame's VLAN tag is cut off or its VLAN is not allowed on the port.
+    /// The frame's VLAN is not allowed on the port.
     VlanNotAllowed = "vlan-not-allowed",
     /// The source address is a group address or zero.
     BadSourceMac = "bad-source-mac",

@@ -1,12 +1,13 @@
 //! Whether a frame may leave by a port with a given MTU.
 
 use paceline_buf::{Packet, VnetHdr};
+use paceline_wire::ethernet;
 
 /// Whether a frame fits a port whose longest untagged frame is `max_frame` bytes. Up to two VLAN tags do not count, as with
 /// Linux and VPP; of a super-packet every segment it will be cut into must fit.
 #[cold]
 pub(crate) fn fits(packet: &Packet, max_frame: u32) -> bool {
-    let tags = tag_bytes(packet.data());
+    let tags = ethernet::parse(packet.data()).map_or(0, |header| header.l3 - ethernet::HEADER_LEN);
     let size = match packet.offload() {
         Some(offload) if offload.gso_type != VnetHdr::GSO_NONE => {
             transport_end(packet.data(), offload) + offload.gso_size as usize
@@ -24,13 +25,4 @@ fn transport_end(frame: &[u8], offload: VnetHdr) -> usize {
         return start + 8;
     }
     start + frame.get(start + 12).map_or(20, |b| (b >> 4) as usize * 4)
-}
-
-fn tag_bytes(frame: &[u8]) -> usize {
-    let is_tag = |at: usize| matches!(frame.get(at..at + 2), Some([0x81 | 0x91, 0x00] | [0x88, 0xa8]));
-    match (is_tag(12), is_tag(16)) {
-        (true, true) => 8,
-        (true, false) => 4,
-        _ => 0,
-    }
 }

@@ -37,8 +37,11 @@ fn send(socket: &mut PacketSocket, frames: &[Vec<u8>]) -> io::Result<usize> {
     socket.send_batch(&frames.iter().map(|frame| [IoSlice::new(frame)]).collect::<Vec<_>>())
 }
 
-/// What waits, each frame in two pieces of `piece` bytes, with its tag and whether it was cut.
-fn receive(socket: &mut PacketSocket, piece: usize) -> io::Result<Vec<(Vec<u8>, Option<VlanTag>, bool)>> {
+/// A frame behind its header, its tag, and whether it was cut off.
+type Received = (Vec<u8>, Option<VlanTag>, bool);
+
+/// What waits, each frame in two pieces of `piece` bytes.
+fn receive(socket: &mut PacketSocket, piece: usize) -> io::Result<Vec<Received>> {
     let mut room = vec![[vec![0; piece], vec![0; piece]]; BATCH + 1];
     let mut bufs: Vec<_> =
         room.iter_mut().map(|pieces| pieces.each_mut().map(|piece| IoSliceMut::new(piece))).collect();
@@ -132,9 +135,9 @@ fn a_stream_between_two_namespaces_travels_in_super_packets() {
     else {
         return;
     };
-    let [mut a, mut b] = [("a", &left, 1), ("b", &right, 2)].map(|(end, host, number)| {
-        middle
-            .ip(&format!("link add {end} arp off type veth peer name eth0 netns {}", host.path().display()));
+    let [mut a, mut b] = [("veth1", &left, 1), ("veth2", &right, 2)].map(|(end, host, number)| {
+        middle.ip(&format!("link add {end} arp off type veth peer name far"));
+        middle.ip(&format!("link set far netns {} name eth0", host.path().display()));
         middle.ip(&format!("link set {end} up"));
         host.ip(&format!("address add 10.9.2.{number}/24 dev eth0"));
         host.ip("link set eth0 up");

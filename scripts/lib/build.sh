@@ -9,8 +9,6 @@ need_build_tools() {
 
 # build_release CARGO-ARGUMENT...: an optimised build; its programs are in $bin.
 build_release() {
-    # shellcheck disable=SC2154 # see above
     (cd "$root" && cargo build --release --locked "$@")
-    # shellcheck disable=SC2034 # for the script that sources this
     bin="${CARGO_TARGET_DIR:-$root/target}/release"
 }

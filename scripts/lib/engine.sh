@@ -19,6 +19,25 @@ need_engine_tools() {
     need mount mount "mounts the containers' file systems"
 }
 
+# What to put before a command that must run where the engine and its bridges are. Empty: the engine in use is the host's own.
+engine_net=()
+
+# engine_use: the running engine if there is one, else a private one until the script ends. Sets DOCKER_HOST for the latter.
+engine_use() {
+    local dir
+    if docker info >/dev/null 2>&1; then
+        note "using the running Docker Engine $(docker version --format '{{.Server.Version}}')"
+        return
+    fi
+    dir=$(mktemp -d "${TMPDIR:-/tmp}/paceline-engine.XXXXXX")
+    engine_net=(nsenter --net="/run/netns/$(basename "$dir")")
+    defer engine_stop "$dir"
+    engine_make "$dir"
+    engine_boot "$dir"
+    export DOCKER_HOST="unix://$dir/docker.sock"
+    note "no Docker Engine runs here: started a private one, $(docker version --format '{{.Server.Version}}'), in $dir"
+}
+
 # engine_make DIR: prepares namespace and configuration.
 engine_make() {
     local dir=$1 name

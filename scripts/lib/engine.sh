@@ -42,6 +42,8 @@ engine_use() {
 engine_make() {
     local dir=$1 name
     name=$(basename "$dir")
+    grep -q ' - cgroup' /proc/self/mountinfo ||
+        die "no control groups here, and containers need them: mount -t cgroup2 none /sys/fs/cgroup"
     ip netns add "$name"
     nsenter --net="/run/netns/$name" ip link set lo up
     echo '{}' >"$dir/daemon.json"

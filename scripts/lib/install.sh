@@ -2,7 +2,7 @@
 # What a machine must have, and how it gets it.
 
 # root's PATH lacks these when it comes from `su` without a dash, or from a service.
-PATH="$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin"
+PATH="$PATH:/usr/sbin:/sbin:${HOME:-/root}/.cargo/bin"
 
 need_packages=()
 

@@ -208,7 +208,9 @@ fn rooms_look_one_way() {
         for used in used.filter(|used| used.starts_with("paceline")) {
             let above = rooms[..row].iter().find(|(_, name)| name == used);
             let allowed = above.is_some_and(|(other, _)| !folder.starts_with("ffi/") || other == "ffi/sys");
-            if !allowed {
+            // The benchmarks are a room beside the table's order: `paceline bench` is their door.
+            let is_door = folder == "control/cli" && used == "paceline-bench";
+            if !allowed && !is_door {
                 found.push(format!("{name} uses {used}"));
             }
         }

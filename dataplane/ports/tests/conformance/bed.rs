@@ -178,8 +178,12 @@ fn patiently(mut done: impl FnMut() -> bool) {
     }
 }
 
+/// Whether the first type behind the tags is the test's.
 fn ours(frame: &[u8]) -> bool {
-    frame.get(12..14) == Some(&EXPERIMENT)
+    let mut types = frame.get(12..).unwrap_or_default().chunks(4);
+    types
+        .find(|part| part[0] != 0x81 && part[..2] != [0x88, 0xa8])
+        .is_some_and(|part| part.starts_with(&EXPERIMENT))
 }
 
 pub fn bytes(packet: &Packet) -> Vec<u8> {

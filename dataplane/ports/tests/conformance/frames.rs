@@ -16,6 +16,11 @@ macro_rules! kinds {
             }
 
             #[test]
+            fn tags_are_kept() {
+                Bed::$kind().map(super::tags_are_kept);
+            }
+
+            #[test]
             fn replicas_and_chains_are_sent_whole() {
                 Bed::$kind().map(super::replicas_and_chains_are_sent_whole);
             }
@@ -84,6 +89,27 @@ fn frames_pass_whole_and_in_order(mut bed: Bed) {
         assert!(bed.far_receive(sent.len()) == sent, "round {round}, out");
     }
     assert_eq!(bed.drops.seen().collect::<Vec<_>>(), []);
+    bed.end();
+}
+
+fn tags_are_kept(mut bed: Bed) {
+    let tagged = |tags: &[u8], number| {
+        let mut frame = frame(100, number);
+        frame.splice(12..12, tags.iter().copied());
+        frame
+    };
+    let sent = [
+        tagged(&[0x81, 0x00, 0xe0, 0x07], 0),
+        tagged(&[0x81, 0x00, 0x00, 0x00], 1),
+        tagged(&[0x88, 0xa8, 0x0f, 0xfe], 2),
+        tagged(&[0x88, 0xa8, 0x00, 0x0a, 0x81, 0x00, 0x00, 0x14], 3),
+        tagged(&[], 4),
+    ];
+    bed.far_send(&sent);
+    assert_eq!(bed.receive(sent.len()), sent);
+    let packets: Vec<_> = sent.iter().map(|frame| bed.packet_of(frame)).collect();
+    bed.transmit(packets);
+    assert_eq!(bed.far_receive(sent.len()), sent);
     bed.end();
 }
 

@@ -5,4 +5,5 @@
 
 mod bed;
 mod frames;
+mod opening;
 mod sockets;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use paceline_packet::PacketError;
 use paceline_tap::TapError;
+use paceline_xsk::XskError;
 
 /// Why a port could not be opened. Each message names the device or file, what failed, and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,14 @@ pub enum PortError {
         /// What went wrong.
         source: PacketError,
     },
+    /// The AF_XDP socket or its program.
+    #[error("{device}: {source}")]
+    Xsk {
+        /// The device.
+        device: String,
+        /// What went wrong.
+        source: XskError,
+    },
     /// There is no such device.
     #[error("{device}: {source}: it must exist in the network namespace that the port is opened in")]
     Device {
@@ -29,7 +38,7 @@ pub enum PortError {
         source: io::Error,
     },
     /// A queue count out of range.
-    #[error("tap {device}: queues is {queues}: must lie between 1 and 256")]
+    #[error("{device}: queues is {queues}: must lie between 1 and 256")]
     Queues {
         /// The device.
         device: String,

@@ -4,6 +4,7 @@
 //! each of several workers. Ports know nothing of the graph; they fill vectors and empty vectors.
 #![forbid(unsafe_code)]
 
+mod afxdp;
 mod error;
 mod frame;
 mod generator;
@@ -20,6 +21,7 @@ use std::os::fd::BorrowedFd;
 use paceline_buf::{Cache, Packet, Vector};
 use paceline_graph::{Capabilities, Drops, Reason};
 
+pub use afxdp::{AfxdpConfig, AfxdpContext, AfxdpPort};
 pub use error::PortError;
 pub use generator::{Addresses, GeneratorConfig, GeneratorPort, Order, Sizes, Span, StreamConfig};
 pub use memory::{MemoryPeer, MemoryPort};

@@ -41,6 +41,8 @@ pub struct PacketPort {
     spill: Box<[u8]>,
     /// Small frames that may still come before super-packets are no longer expected; 0: they are not.
     patience: u32,
+    /// Frames that the kernel dropped as the socket was full, and that still have to be counted.
+    missed: u64,
 }
 
 /// What became of one receive slot.
@@ -74,6 +76,7 @@ impl PacketPort {
             tails: Tails::default(),
             spill: vec![0; RX_BATCH * LARGEST].into(),
             patience: 0,
+            missed: 0,
         })
     }
 
@@ -198,6 +201,9 @@ impl Port for PacketPort {
 
     #[inline]
     fn receive(&mut self, io: &mut Io<'_>, out: &mut Vector) {
+        if self.missed > 0 {
+            io.drops.add(Reason::NoBuffers, std::mem::take(&mut self.missed));
+        }
         // As many calls as could fill an empty vector, so that frames that are dropped cannot hold the worker up.
         for _ in 0..paceline_buf::VECTOR_SIZE {
             let more = out.room() > 0
@@ -242,6 +248,7 @@ impl Port for PacketPort {
 
     /// Sends nothing, not even a header: the kernel looks at the interface first (`packet_snd`), and refuses that after.
     fn state(&mut self) -> LinkState {
+        self.missed += u64::from(self.socket.drops().unwrap_or(0));
         match self.socket.send_batch(&[[IoSlice::new(&[])]]) {
             Err(error) if is_gone(&error) => LinkState::Down("the device was deleted"),
             Err(error) if is_down(&error) => LinkState::Down("the device is down"),

@@ -4,16 +4,17 @@ use std::io::{self, ErrorKind, IoSlice};
 
 use paceline_buf::{DATA_OFFSET, Packet, ROOM_OFFSET, VnetHdr};
 use paceline_graph::Reason;
+use paceline_wire::ethernet::HEADER_LEN;
+use paceline_wire::vlan::TAG_LEN;
 
 /// Bytes of header before a frame.
 pub const HEADER: usize = VnetHdr::LEN;
 /// Header and frame of the largest super-packet: an IP packet of 64 KiB behind an Ethernet header and a tag.
-pub const LARGEST: usize = HEADER + ETHERNET + 4 + 65_536;
+pub const LARGEST: usize = HEADER + HEADER_LEN + TAG_LEN + 65_536;
 /// Headroom of a chunk into which header and frame are received, so that the frame starts where all frames do.
 pub const HEADROOM: usize = DATA_OFFSET - ROOM_OFFSET - HEADER;
 /// Most pieces that a frame may be sent in: a super-packet in chunks of 2048 bytes, some of them replicated, needs 40.
 const PIECES: usize = 64;
-const ETHERNET: usize = 14;
 
 /// Takes the header off a packet that was received with it, and leaves what it says on the packet.
 ///
@@ -23,7 +24,7 @@ const ETHERNET: usize = 14;
 pub fn accept(packet: &mut Packet) -> Result<(), Reason> {
     let Some(&bytes) = packet.data().first_chunk::<HEADER>() else { return Err(Reason::Runt) };
     packet.trim_front(HEADER);
-    if packet.len() < ETHERNET {
+    if packet.len() < HEADER_LEN {
         return Err(Reason::Runt);
     }
     if bytes != [0; HEADER] {

@@ -1,17 +1,17 @@
 //! The template of all frames of one size.
 
 use paceline_wire::checksum::Sum;
+use paceline_wire::ethernet::HEADER_LEN;
+use paceline_wire::vlan::TAG_LEN;
 
 use super::config::{Addresses, StreamConfig};
 
-pub const ETHERNET: usize = 14;
-pub const TAG: usize = 4;
 const UDP: usize = 8;
 
 /// Bytes of all headers of a stream's frames.
 pub fn headers(config: &StreamConfig) -> usize {
     let network = if matches!(config.addresses, Addresses::V4 { .. }) { 20 } else { 40 };
-    ETHERNET + config.vlan.map_or(0, |_| TAG) + network + UDP
+    HEADER_LEN + config.vlan.map_or(0, |_| TAG_LEN) + network + UDP
 }
 
 pub struct Shape {

@@ -5,10 +5,12 @@
 //! A table of prepared headers would instead take those cache lines from the nodes that are to be measured.
 
 use paceline_buf::Packet;
+use paceline_wire::ethernet::HEADER_LEN;
+use paceline_wire::vlan::TAG_LEN;
 
 use super::config::{Addresses, Order, StreamConfig};
 use super::fields::{Fault, Fields};
-use super::shape::{ETHERNET, Shape, TAG, headers};
+use super::shape::{Shape, headers};
 use crate::PortError;
 
 pub struct Stream {
@@ -96,10 +98,10 @@ impl Stream {
     #[inline]
     pub fn fill(&mut self, packets: &mut [Packet]) {
         match self.kind {
-            Kind::V4 => self.fill_as::<ETHERNET, false>(packets),
-            Kind::V4Tagged => self.fill_as::<{ ETHERNET + TAG }, false>(packets),
-            Kind::V6 => self.fill_as::<ETHERNET, true>(packets),
-            Kind::V6Tagged => self.fill_as::<{ ETHERNET + TAG }, true>(packets),
+            Kind::V4 => self.fill_as::<HEADER_LEN, false>(packets),
+            Kind::V4Tagged => self.fill_as::<{ HEADER_LEN + TAG_LEN }, false>(packets),
+            Kind::V6 => self.fill_as::<HEADER_LEN, true>(packets),
+            Kind::V6Tagged => self.fill_as::<{ HEADER_LEN + TAG_LEN }, true>(packets),
         }
     }
 
@@ -126,10 +128,10 @@ impl Stream {
     pub fn patch(&mut self, packet: &mut Packet) {
         let (sum, head, numbers) = (self.shapes[self.shape].sum, packet.room_mut(), self.walk.next());
         match self.kind {
-            Kind::V4 => self.fields.write::<ETHERNET, false>(head, sum, numbers),
-            Kind::V4Tagged => self.fields.write::<{ ETHERNET + TAG }, false>(head, sum, numbers),
-            Kind::V6 => self.fields.write::<ETHERNET, true>(head, sum, numbers),
-            Kind::V6Tagged => self.fields.write::<{ ETHERNET + TAG }, true>(head, sum, numbers),
+            Kind::V4 => self.fields.write::<HEADER_LEN, false>(head, sum, numbers),
+            Kind::V4Tagged => self.fields.write::<{ HEADER_LEN + TAG_LEN }, false>(head, sum, numbers),
+            Kind::V6 => self.fields.write::<HEADER_LEN, true>(head, sum, numbers),
+            Kind::V6Tagged => self.fields.write::<{ HEADER_LEN + TAG_LEN }, true>(head, sum, numbers),
         }
         self.next_shape();
     }

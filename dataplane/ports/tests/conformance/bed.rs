@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 use paceline_buf::{Cache, Packet, Pool, VECTOR_SIZE, Vector};
 use paceline_graph::{Capabilities, Drops};
 use paceline_packet::{PacketSocket, RxSlot};
-use paceline_ports::{Io, MemoryPeer, MemoryPort, PacketConfig, PacketPort, Port, TapConfig, TapPort};
+use paceline_ports::{
+    AfxdpConfig, AfxdpContext, AfxdpPort, Io, MemoryPeer, MemoryPort, PacketConfig, PacketPort, Port,
+    TapConfig, TapPort,
+};
 use paceline_sys::link;
 use paceline_sys::netns::Scratch;
 
 /// `EtherType` for local experiments (IEEE 802): tells the test's frames from those that the kernel sends by itself.
 pub const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
-const CHUNKS: usize = 256;
+const CHUNKS: usize = 512;
 
 /// A port under test.
 pub struct Bed {
@@ -22,6 +25,8 @@ pub struct Bed {
     far: Box<dyn Far>,
     /// Longest frame that passes.
     pub longest: usize,
+    /// Chunks that the device holds while nothing happens.
+    pub lent: usize,
     pool: Arc<Pool>,
     pub cache: Cache,
     pub drops: Drops,
@@ -70,7 +75,16 @@ impl Bed {
     fn new(port: impl Port + 'static, far: impl Far + 'static, longest: usize, net: Option<Scratch>) -> Bed {
         let pool = Pool::small(CHUNKS);
         let cache = pool.cache();
-        Bed { port: Box::new(port), far: Box::new(far), longest, pool, cache, drops: Drops::default(), net }
+        Bed {
+            port: Box::new(port),
+            far: Box::new(far),
+            longest,
+            lent: 0,
+            pool,
+            cache,
+            drops: Drops::default(),
+            net,
+        }
     }
 
     #[allow(clippy::unnecessary_wraps)] // as the kinds that need root
@@ -97,6 +111,24 @@ impl Bed {
         Some(Bed::new(port.expect("a socket"), far, 65_549, Some(net)))
     }
 
+    /// An AF_XDP socket on one end of a veth; far is the other end.
+    pub fn afxdp() -> Option<Bed> {
+        let net = veth(3400)?;
+        let pool = Pool::small(CHUNKS);
+        let context = AfxdpContext::new(&pool).expect("a UMEM");
+        let config = AfxdpConfig { device: "port".into(), ring_size: 128, ..AfxdpConfig::default() };
+        let port =
+            net.run(|| AfxdpPort::open(&context, &config)).expect("setns").expect("a socket").remove(0);
+        assert!(port.is_native() && !port.is_zero_copy(), "as veths are");
+        let far = socket(&net, "far");
+        Some(Bed {
+            pool: Arc::clone(&pool),
+            cache: pool.cache(),
+            lent: 128,
+            ..Bed::new(port, far, 3414, Some(net))
+        })
+    }
+
     /// Deletes the device; false if there is none.
     pub fn kill(&self) -> bool {
         self.net.as_ref().map(|net| net.ip("link delete port")).is_some()
@@ -119,6 +151,20 @@ impl Bed {
             got.extend(out.as_slice().iter().map(bytes).filter(|frame| ours(frame)));
             self.cache.free_all(&mut out);
             got.len() >= want
+        });
+        got
+    }
+
+    /// As [`receive`](Self::receive), keeping the chunks, with drops counting as frames.
+    pub fn receive_held(&mut self, want: usize) -> Vec<Packet> {
+        let (mut got, mut out, before) = (Vec::new(), Vector::new(), self.drops.total());
+        patiently(|| {
+            self.port.receive(&mut Io { cache: &mut self.cache, drops: &self.drops }, &mut out);
+            out.drain(
+                |packet| if ours(&bytes(&packet)) { got.push(packet) } else { self.cache.free(packet) },
+            );
+            self.port.state();
+            got.len() as u64 + self.drops.total() - before >= want as u64
         });
         got
     }

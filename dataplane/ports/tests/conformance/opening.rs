@@ -1,6 +1,11 @@
 //! Opening ports, and what is said when that fails.
 
-use paceline_ports::{PacketConfig, PacketPort, Port, PortError, TapConfig, TapPort};
+use paceline_buf::Pool;
+use paceline_graph::Drops;
+use paceline_ports::{
+    AfxdpConfig, AfxdpContext, AfxdpPort, Io, LinkState, PacketConfig, PacketPort, Port, PortError,
+    TapConfig, TapPort,
+};
 use paceline_sys::netns::Scratch;
 
 fn tap(net: &Scratch, device: &str, queues: usize) -> Result<Vec<TapPort>, PortError> {
@@ -27,9 +32,36 @@ fn a_tap_has_a_port_for_each_queue() {
 fn faults_name_the_device() {
     let Some(net) = Scratch::for_test() else { return };
     let said = tap(&net, "tap0", 0).err().expect("no queue").to_string();
-    assert_eq!(said, "tap tap0: queues is 0: must lie between 1 and 256");
+    assert_eq!(said, "tap0: queues is 0: must lie between 1 and 256");
     assert!(tap(&net, "no/name", 1).err().expect("no name").to_string().contains("\"no/name\""));
     let config = PacketConfig { device: "nowhere".into() };
     let said = net.run(|| PacketPort::open(&config)).expect("setns").err().expect("no device").to_string();
     assert!(said.starts_with("nowhere: ") && said.contains("must exist"), "{said}");
+}
+
+#[test]
+fn a_second_afxdp_port_on_a_queue_is_refused_and_leaks_nothing() {
+    let Some(net) = Scratch::for_test() else { return };
+    net.ip("link add port type veth peer name far");
+    let pool = Pool::small(256);
+    let context = AfxdpContext::new(&pool).expect("a UMEM");
+    let config = AfxdpConfig { device: "port".into(), ring_size: 64, ..AfxdpConfig::default() };
+    let open = |config: &AfxdpConfig| net.run(|| AfxdpPort::open(&context, config)).expect("setns");
+    let refused = |config: &AfxdpConfig| open(config).err().expect("refused").to_string();
+
+    let mut first = open(&config).expect("a port").remove(0);
+    assert_eq!(pool.stats().in_use, 64, "the ring size is lent");
+    assert!(refused(&config).starts_with("port: AF_XDP on interface "));
+    assert!(refused(&AfxdpConfig { queues: 2, ..config.clone() }).starts_with("port: "));
+    assert!(refused(&AfxdpConfig { ring_size: 100, ..config.clone() }).contains("ring size 100"));
+    assert!(refused(&AfxdpConfig { device: "nowhere".into(), ..config.clone() }).contains("must exist"));
+    assert_eq!(pool.stats().in_use, 64);
+
+    let (mut cache, drops) = (pool.cache(), Drops::default());
+    first.close(&mut Io { cache: &mut cache, drops: &drops });
+    assert_eq!(first.state(), LinkState::Down("closed"));
+    drop((first, cache));
+    assert_eq!(pool.stats().free, 256);
+    let mut again = open(&config).expect("the queue is free again").remove(0);
+    again.close(&mut Io { cache: &mut pool.cache(), drops: &drops });
 }

@@ -46,7 +46,7 @@ pub struct ReplayConfig {
 pub struct RecordConfig {
     /// The file.
     pub file: PathBuf,
-    /// Bytes of each frame that are kept, 1 to 262 144.
+    /// Bytes of each frame that are kept; 65 549 keep the longest whole.
     pub snap: u32,
 }
 
@@ -104,8 +104,7 @@ impl Port for PcapPort {
     }
 
     /// Writes what is queued; the file is complete when the port is dropped.
-    fn close(&mut self, io: &mut Io<'_>) {
-        let _ = io;
+    fn close(&mut self, _io: &mut Io<'_>) {
         if let Some(recorder) = &mut self.recorder {
             recorder.end();
         }

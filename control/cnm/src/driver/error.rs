@@ -1,0 +1,118 @@
+//! Why a call is refused, in words that Docker shows to the user.
+
+use std::error::Error;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use paceline_ipam::IpamError;
+use paceline_model::network::OptionError;
+use paceline_model::{EndpointId, MacAddr, NetworkId};
+use paceline_store::StoreError;
+
+/// Why a call is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// An option that there is not, or a value that is none of its.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// An `--ipam-opt`, of which there are none.
+    #[error("IPAM option {name:?}: there is none of this name; this IPAM driver has no options")]
+    IpamOption {
+        /// As given.
+        name: String,
+    },
+    /// No pool or address.
+    #[error(transparent)]
+    Ipam(#[from] IpamError),
+    /// The model is not on disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Links or workers could not be brought to the model.
+    #[error("{0}")]
+    Reconcile(Box<dyn Error + Send + Sync>),
+    /// An MTU with which the kernel switches IPv6 off.
+    #[error("option mtu={mtu}: a network with IPv6 needs at least 1280 (RFC 8200, section 5)")]
+    MtuForIpv6 {
+        /// As given.
+        mtu: u16,
+    },
+    /// There is no such network.
+    #[error("network {0}: there is none of this ID")]
+    NoNetwork(NetworkId),
+    /// There is no such endpoint in this network.
+    #[error("endpoint {endpoint}: there is none of this ID in network {network}")]
+    NoEndpoint {
+        /// The network.
+        network: NetworkId,
+        /// The endpoint.
+        endpoint: EndpointId,
+    },
+    /// The ID is another network's.
+    #[error("network {0}: exists already with other subnets or options: remove it first")]
+    NetworkExists(NetworkId),
+    /// The ID is another endpoint's.
+    #[error("endpoint {0}: exists already with other addresses or options: remove it first")]
+    EndpointExists(EndpointId),
+    /// Two networks with the same addresses.
+    #[error(
+        "subnet {subnet} of network {:.12} overlaps subnet {other_subnet} of network {:.12}: \
+         choose another --subnet, or remove that network", network.as_str(), other.as_str()
+    )]
+    Overlap {
+        /// The subnet asked for.
+        subnet: IpNet,
+        /// The network to be.
+        network: NetworkId,
+        /// The subnet it overlaps.
+        other_subnet: IpNet,
+        /// Whose that is.
+        other: NetworkId,
+    },
+    /// Not the address of one interface.
+    #[error("MAC address {mac}: must be a unicast address other than all zeros, as in 02:00:00:00:00:01")]
+    NotUnicast {
+        /// As given.
+        mac: MacAddr,
+    },
+    /// Two endpoints with one MAC address.
+    #[error("MAC address {mac}: is in use in network {:.12} by endpoint {:.12}: choose another", network.as_str(), by.as_str())]
+    MacInUse {
+        /// As given.
+        mac: MacAddr,
+        /// The network.
+        network: NetworkId,
+        /// Who has it.
+        by: EndpointId,
+    },
+    /// Two endpoints with one IP address.
+    #[error("address {address}: is in use in network {:.12} by endpoint {:.12}: choose another", network.as_str(), by.as_str())]
+    AddressInUse {
+        /// As given.
+        address: IpAddr,
+        /// The network.
+        network: NetworkId,
+        /// Who has it.
+        by: EndpointId,
+    },
+    /// No path to a namespace.
+    #[error("SandboxKey {sandbox:?}: must be the absolute path of a network namespace")]
+    NoSandbox {
+        /// As given.
+        sandbox: PathBuf,
+    },
+    /// The endpoint is another container's.
+    #[error("endpoint {endpoint:.12}: is joined to {} already: leave that first", sandbox.display(), endpoint = endpoint.as_str())]
+    JoinedElsewhere {
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// Where it is joined.
+        sandbox: PathBuf,
+    },
+    /// There is nothing yet that could publish a port.
+    #[error("ports {ports}: a network of mode bridge publishes no ports; use the container's own address")]
+    Ports {
+        /// As given.
+        ports: String,
+    },
+}

@@ -1,0 +1,55 @@
+//! Endpoints that the engine has forgotten: after a crash of the engine it calls nothing for them.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use paceline_ipam::{PoolId, Space, release_address};
+use paceline_model::{Endpoint, EndpointId, Model};
+use serde::Deserialize;
+
+use crate::wire::network::CreateNetwork;
+
+/// Takes out all endpoints whose container's namespace is gone, and gives back the addresses that they had of us.
+/// Returns how many.
+///
+/// Those between `CreateEndpoint` and `Join`, or `Leave` and `DeleteEndpoint`, stay: the engine may be at work on them.
+pub fn forget_leftovers(model: &mut Model, is_sandbox: impl Fn(&Path) -> bool) -> usize {
+    let dead = model.endpoints.values().filter(|endpoint| is_dead(endpoint, &is_sandbox));
+    let dead: Vec<EndpointId> = dead.map(|endpoint| endpoint.id.clone()).collect();
+    for id in &dead {
+        forget(model, id, &[]);
+    }
+    dead.len()
+}
+
+/// Whether the endpoint's container is gone without a `Leave`.
+pub(super) fn is_dead(endpoint: &Endpoint, is_sandbox: impl Fn(&Path) -> bool) -> bool {
+    endpoint.sandbox.as_deref().is_some_and(|sandbox| !is_sandbox(sandbox))
+}
+
+/// Takes out an endpoint and gives back the addresses it had of us, `except` those that are somebody else's by now.
+pub(super) fn forget(model: &mut Model, id: &EndpointId, except: &[IpAddr]) {
+    let Some(endpoint) = model.endpoints.remove(id) else { return };
+    tracing::info!(endpoint = %id, "forgotten: its container is gone, and the engine has not said so");
+    let Some(network) = model.networks.get(&endpoint.network) else { return };
+    // Which of its pools are ours is known from the address space that came with them.
+    let Ok(request) = CreateNetwork::deserialize(&network.request) else { return };
+    let pools = request.ipv4.iter().chain(&request.ipv6).filter_map(|data| {
+        let space: Space = data.address_space.parse().ok()?;
+        Some(PoolId { space, subnet: data.pool?.trunc() })
+    });
+    for pool in pools {
+        for address in addresses(&endpoint) {
+            if pool.subnet.contains(&address) && !except.contains(&address) {
+                release_address(&mut model.pools, pool, address);
+            }
+        }
+    }
+}
+
+/// The IP addresses of an endpoint.
+pub(super) fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> + use<> {
+    let ipv4 = endpoint.ipv4.map(|net| IpAddr::V4(net.addr()));
+    let ipv6 = endpoint.ipv6.map(|net| IpAddr::V6(net.addr()));
+    ipv4.into_iter().chain(ipv6)
+}

@@ -1,0 +1,45 @@
+//! What each method does, over the [`Control`] that the daemon gives.
+//!
+//! Every change is one [`Control::edit`], durable before the answer; then [`Control::reconcile`] brings links and workers to
+//! it. A container's start costs two edits (`CreateEndpoint`, `Join`), one more for each address, and one reconciliation.
+//!
+//! Creates that are repeated with the same content succeed, deletes of what is not there too: the engine repeats both.
+
+mod control;
+mod endpoint;
+mod error;
+mod ipam;
+mod leftover;
+mod mac;
+mod network;
+
+use std::sync::Arc;
+
+use paceline_ipam::Plan;
+use paceline_model::Attach;
+
+pub use control::{Control, Subject};
+pub use error::DriverError;
+pub use leftover::forget_leftovers;
+
+/// What does not come with a request.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How containers are attached when neither the endpoint nor the network says.
+    pub attach: Attach,
+    /// Where automatic subnets come from.
+    pub plan: Plan,
+}
+
+/// Both drivers.
+pub struct Driver<C> {
+    control: Arc<C>,
+    settings: Arc<Settings>,
+}
+
+impl<C: Control> Driver<C> {
+    /// The drivers over this control.
+    pub fn new(control: Arc<C>, settings: Settings) -> Self {
+        Self { control, settings: Arc::new(settings) }
+    }
+}

@@ -1,0 +1,151 @@
+//! `NetworkDriver`: networks.
+
+use ipnet::IpNet;
+use paceline_model::{IpamData, Model, Network, NetworkId, NetworkOptions};
+
+use super::{Control, Driver, DriverError, Subject};
+use crate::wire::network::{
+    AllocateNetwork, Allocation, Capabilities, CreateNetwork, GwAlloc, GwAllocCheck, NetworkRef,
+};
+use crate::wire::{self, options};
+
+/// Smallest MTU of a link with IPv6, in bytes (RFC 8200, section 5).
+const MIN_MTU_IPV6: u16 = 1280;
+
+impl<C: Control> Driver<C> {
+    /// `GetCapabilities`: networks are made on this host and reach as far as it.
+    pub fn capabilities(&self) -> Capabilities {
+        Capabilities { scope: "local", connectivity_scope: "local", gw_alloc_checker: true }
+    }
+
+    /// `GwAllocCheck`: gateway addresses are allocated, though a bridge has no gateway of its own. Engines before 28 do so
+    /// without asking, and the subnet's first address stays free for a router that the user attaches.
+    pub fn gw_alloc_check(&self, _: &GwAllocCheck) -> GwAlloc {
+        GwAlloc { skip_ipv4: false, skip_ipv6: false }
+    }
+
+    /// `AllocateNetwork`: checks the options and gives them back as they are, since the answer takes their place. Nothing is
+    /// kept, so that it can be repeated at will.
+    ///
+    /// # Errors
+    /// An option that there is not, or a value that is none of its.
+    pub fn allocate_network(&self, request: AllocateNetwork) -> Result<Allocation, DriverError> {
+        NetworkOptions::parse(&options::texts(&request.options)?)?;
+        Ok(Allocation { options: request.options })
+    }
+
+    /// `CreateNetwork`.
+    ///
+    /// # Errors
+    /// A wrong option; a subnet that overlaps another network's; the ID of another network; the disk; no bridge could be
+    /// made, and then there is no network.
+    pub async fn create_network(&self, request: CreateNetwork) -> Result<(), DriverError> {
+        let settled = Settled::new(&request)?;
+        let id = request.network.clone();
+        let new = self.control.edit(move |model| add(model, request, settled)).await?;
+        let made = self.control.reconcile(Subject::Network(id.clone())).await;
+        if made.is_err() && new {
+            self.remove_network(id).await?;
+        }
+        made
+    }
+
+    /// `DeleteNetwork`, with the endpoints that are left in it: the engine has none in a network that it deletes.
+    ///
+    /// # Errors
+    /// The disk; the bridge or a link cannot be removed.
+    pub async fn delete_network(&self, request: NetworkRef) -> Result<(), DriverError> {
+        self.remove_network(request.network).await
+    }
+
+    async fn remove_network(&self, id: NetworkId) -> Result<(), DriverError> {
+        let subject = Subject::Network(id.clone());
+        let edit = self.control.edit(move |model| {
+            let endpoints: Vec<_> = model.endpoints_of(&id).map(|endpoint| endpoint.id.clone()).collect();
+            for endpoint in &endpoints {
+                model.endpoints.remove(endpoint);
+            }
+            Ok(model.networks.remove(&id).is_some())
+        });
+        if edit.await? { self.control.reconcile(subject).await } else { Ok(()) }
+    }
+}
+
+/// What a request for a network comes to, by which a repeated one is told from another with the same ID. The text of the
+/// request is not: an engine of a later version says the same with more options.
+#[derive(PartialEq)]
+struct Settled {
+    options: NetworkOptions,
+    ipv4: Vec<IpamData>,
+    ipv6: Vec<IpamData>,
+    internal: bool,
+    enable_ipv6: bool,
+}
+
+impl Settled {
+    fn new(request: &CreateNetwork) -> Result<Self, DriverError> {
+        let options = NetworkOptions::parse(&options::generic(&request.options)?)?;
+        let settled = Self {
+            options,
+            ipv4: subnets(&request.ipv4),
+            ipv6: subnets(&request.ipv6),
+            internal: options::flag(&request.options, options::INTERNAL)?,
+            enable_ipv6: options::flag(&request.options, options::ENABLE_IPV6)?,
+        };
+        let mtu = settled.options.mtu;
+        if settled.enable_ipv6 && mtu < MIN_MTU_IPV6 {
+            return Err(DriverError::MtuForIpv6 { mtu });
+        }
+        Ok(settled)
+    }
+
+    fn of(network: &Network) -> Self {
+        Self {
+            options: network.options.clone(),
+            ipv4: network.ipv4.clone(),
+            ipv6: network.ipv6.clone(),
+            internal: network.internal,
+            enable_ipv6: network.enable_ipv6,
+        }
+    }
+}
+
+/// The subnets of a request. The null IPAM driver gives the whole address space, which is none.
+fn subnets(data: &[wire::network::IpamData]) -> Vec<IpamData> {
+    let subnet = |data: &wire::network::IpamData| {
+        let pool = data.pool.filter(|pool| pool.prefix_len() > 0)?;
+        Some(IpamData { pool, gateway: data.gateway, aux: data.aux_addresses.clone() })
+    };
+    data.iter().filter_map(subnet).collect()
+}
+
+/// Whether a network was added: not if it was there.
+fn add(model: &mut Model, request: CreateNetwork, settled: Settled) -> Result<bool, DriverError> {
+    let id = request.network.clone();
+    match model.networks.get(&id) {
+        Some(there) if Settled::of(there) == settled => return Ok(false),
+        Some(_) => return Err(DriverError::NetworkExists(id)),
+        None => {}
+    }
+    for IpamData { pool, .. } in settled.ipv4.iter().chain(&settled.ipv6) {
+        refuse_overlap(model, &id, pool)?;
+    }
+    let Settled { options, ipv4, ipv6, internal, enable_ipv6 } = settled;
+    let request = serde_json::to_value(request).unwrap_or_default();
+    let bridge = model.bridge_name(&id);
+    let network = Network { id: id.clone(), bridge, options, ipv4, ipv6, internal, enable_ipv6, request };
+    model.networks.insert(id, network);
+    Ok(true)
+}
+
+/// Our IPAM driver would not give such a subnet, but the engine's own knows nothing of ours.
+fn refuse_overlap(model: &Model, id: &NetworkId, subnet: &IpNet) -> Result<(), DriverError> {
+    for other in model.networks.values() {
+        let overlaps = |data: &&IpamData| data.pool.contains(subnet) || subnet.contains(&data.pool);
+        if let Some(data) = other.ipv4.iter().chain(&other.ipv6).find(overlaps) {
+            let (network, other, other_subnet) = (id.clone(), other.id.clone(), data.pool);
+            return Err(DriverError::Overlap { subnet: *subnet, network, other_subnet, other });
+        }
+    }
+    Ok(())
+}

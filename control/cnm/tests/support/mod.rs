@@ -1,0 +1,220 @@
+//! The drivers behind a real socket, over a real store. Only links are missing: reconciling does what a test says.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use paceline_cnm::{Control, Driver, DriverError, Settings, Socket, Subject, serve};
+use paceline_ipam::Plan;
+use paceline_model::{Attach, Model};
+use paceline_store::Store;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::UnixStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// The daemon as the driver sees it.
+pub struct TestControl {
+    store: Mutex<Store>,
+    /// What was reconciled, in order.
+    reconciled: Mutex<Vec<Subject>>,
+    /// What the next reconciliations fail with, last first.
+    failures: Mutex<Vec<&'static str>>,
+    /// Namespaces that are gone.
+    gone: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl TestControl {
+    fn open(dir: &Path) -> Self {
+        let store = Mutex::new(Store::open(dir).expect("a temporary directory can be written"));
+        Self { store, reconciled: Mutex::default(), failures: Mutex::default(), gone: Mutex::default() }
+    }
+
+    /// The model, as it is on disk.
+    pub fn model(&self) -> Model {
+        lock(&self.store).model().clone()
+    }
+
+    /// What was reconciled since the last call.
+    pub fn reconciled(&self) -> Vec<Subject> {
+        std::mem::take(&mut lock(&self.reconciled))
+    }
+
+    /// Makes the next reconciliation fail.
+    pub fn fail_next(&self, why: &'static str) {
+        lock(&self.failures).push(why);
+    }
+
+    /// Ends a network namespace.
+    pub fn end_sandbox(&self, path: &str) {
+        lock(&self.gone).insert(path.into());
+    }
+}
+
+impl Control for TestControl {
+    async fn edit<T, F>(&self, edit: F) -> Result<T, DriverError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Model) -> Result<T, DriverError> + Send + 'static,
+    {
+        lock(&self.store).update(edit)
+    }
+
+    async fn reconcile(&self, subject: Subject) -> Result<(), DriverError> {
+        lock(&self.reconciled).push(subject);
+        lock(&self.failures).pop().map_or(Ok(()), |why| Err(DriverError::Reconcile(why.into())))
+    }
+
+    fn is_sandbox(&self, path: &Path) -> bool {
+        !lock(&self.gone).contains(path)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no test panics while it holds this")
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub content_type: String,
+    pub body: Value,
+}
+
+/// A served plugin in a temporary directory.
+pub struct Plugin {
+    pub control: Arc<TestControl>,
+    pub socket: PathBuf,
+    dir: TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    served: JoinHandle<std::io::Result<()>>,
+}
+
+impl Plugin {
+    pub fn start() -> Self {
+        Self::start_in(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    fn start_in(dir: TempDir) -> Self {
+        let control = Arc::new(TestControl::open(&dir.path().join("state")));
+        let settings = Settings { attach: Attach::Tap, plan: Plan::for_host(b"test") };
+        let driver = Arc::new(Driver::new(control.clone(), settings));
+        let socket = dir.path().join("plugins/paceline.sock");
+        let bound = Socket::bind(&socket).expect("a new socket");
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn(serve(bound, driver, async move { drop(stopped.await) }));
+        Self { control, socket, dir, stop: Some(stop), served }
+    }
+
+    /// Stops gracefully.
+    pub async fn stop(mut self) -> TempDir {
+        drop(self.stop.take());
+        self.served.await.expect("it does not panic").expect("it was served");
+        self.dir
+    }
+
+    /// Stops and starts again, on the same state.
+    pub async fn restart(self) -> Self {
+        Self::start_in(self.stop().await)
+    }
+
+    /// A connection of its own.
+    pub async fn connect(&self) -> Client {
+        let stream = UnixStream::connect(&self.socket).await.expect("it is served");
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.expect("it speaks HTTP");
+        tokio::spawn(connection);
+        Client { sender }
+    }
+
+    /// One call on a connection of its own.
+    pub async fn call(&self, method: &str, request: &Value) -> Answer {
+        self.connect().await.call(method, request).await
+    }
+
+    /// The same for a call that must succeed; returns its answer.
+    #[track_caller]
+    pub fn done(&self, method: &str, request: &Value) -> impl Future<Output = Value> {
+        let at = std::panic::Location::caller();
+        async move {
+            let answer = self.call(method, request).await;
+            assert!(answer.status == 200 && answer.body.get("Err").is_none(), "{at}: {answer:?}");
+            answer.body
+        }
+    }
+
+    /// The same for a call that must be refused; returns the message.
+    #[track_caller]
+    pub fn refused(&self, method: &str, request: &Value) -> impl Future<Output = String> {
+        let at = std::panic::Location::caller();
+        async move {
+            let answer = self.call(method, request).await;
+            assert_eq!(answer.body["Err"], answer.body["Error"], "{at}");
+            let message = answer.body["Err"].as_str().map(str::to_owned);
+            message.unwrap_or_else(|| panic!("{at}: not refused: {answer:?}"))
+        }
+    }
+}
+
+/// A connection as the engine makes it: no `Content-Type`, an empty host.
+pub struct Client {
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Client {
+    pub async fn call(&mut self, method: &str, request: &Value) -> Answer {
+        let body = if request.is_null() { String::new() } else { request.to_string() };
+        self.send("POST", &format!("/{method}"), body).await
+    }
+
+    pub async fn send(&mut self, verb: &str, path: &str, body: impl Into<Bytes>) -> Answer {
+        let request = Request::builder()
+            .method(verb)
+            .uri(path)
+            .header("Host", "")
+            .header("Accept", "application/vnd.docker.plugins.v1.2+json")
+            .body(Full::new(body.into()))
+            .expect("a request");
+        self.sender.ready().await.expect("the connection is kept");
+        let response = self.sender.send_request(request).await.expect("an answer");
+        let status = response.status().as_u16();
+        let content_type =
+            response.headers().get("content-type").map(|value| value.to_str().expect("text").into());
+        let body = response.into_body().collect().await.expect("all of it").to_bytes();
+        let body = serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body:?}"));
+        Answer { status, content_type: content_type.unwrap_or_default(), body }
+    }
+}
+
+/// A `CreateNetwork` with these options of the user and this IPv4 subnet of our IPAM driver.
+pub fn network(id: &str, options: &Value, subnet: &str) -> Value {
+    json!({
+        "NetworkID": id,
+        "Options": { "com.docker.network.generic": options },
+        "IPv4Data": [{ "AddressSpace": "paceline-local", "Pool": subnet }],
+        "IPv6Data": [],
+    })
+}
+
+/// A `CreateEndpoint` with this IPv4 address and MAC address.
+pub fn endpoint(network: &str, id: &str, address: &str, mac: &str) -> Value {
+    let interface = json!({ "Address": address, "AddressIPv6": "", "MacAddress": mac });
+    json!({ "NetworkID": network, "EndpointID": id, "Interface": interface, "Options": {} })
+}
+
+/// `Leave`, `DeleteEndpoint` and the like.
+pub fn of(network: &str, endpoint: &str) -> Value {
+    json!({ "NetworkID": network, "EndpointID": endpoint })
+}
+
+/// A `Join`.
+pub fn join(network: &str, endpoint: &str, sandbox: &str) -> Value {
+    json!({ "NetworkID": network, "EndpointID": endpoint, "SandboxKey": sandbox, "Options": {} })
+}

@@ -1,0 +1,238 @@
+//! What the command line takes.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
+use paceline_model::config::Api;
+
+/// A userspace packet switch, and a network and IPAM driver for Docker.
+#[derive(Debug, Parser)]
+#[command(
+    name = "paceline",
+    version,
+    arg_required_else_help = true,
+    after_help = "Examples:\n  \
+        paceline run                                  serve Docker, with no configuration file\n  \
+        docker network create -d paceline --ipam-driver paceline --subnet 10.77.0.0/24 fast\n  \
+        paceline show interfaces\n  \
+        paceline trace add 1 && paceline trace show   the way of the next packet"
+)]
+pub struct Args {
+    /// Socket of the API [default: /run/paceline/api.sock, or what the configuration says]
+    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub api_socket: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Args {
+    /// Where a running switch is found.
+    pub fn api_socket(&self) -> PathBuf {
+        self.api_socket.clone().unwrap_or_else(|| Api::default().socket)
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the switch, until SIGTERM or Ctrl-C
+    Run(Run),
+    /// Check a configuration file, and show what it would make
+    #[command(after_help = "Exit status: 0 if the file can be used, 1 if not.\n\nExamples:\n  \
+        paceline check configs/l2-bridge.toml")]
+    Check {
+        /// The file
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Show what the running switch has and does
+    Show(Show),
+    /// Follow packets through the graph
+    #[command(subcommand)]
+    Trace(Trace),
+    /// Forget what was learned or recorded
+    #[command(subcommand)]
+    Clear(Clear),
+    /// Capture the frames of a port to a file
+    Pcap(Pcap),
+    /// Print completions for a shell
+    #[command(after_help = "Examples:\n  \
+        paceline completions bash > /etc/bash_completion.d/paceline\n  \
+        paceline completions zsh > \"${fpath[1]}/_paceline\"")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Options of `run`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Without a file the embedded default runs: one worker, a Docker driver, no ports of its own; configs/default.toml shows it.
+Options take precedence over the file. Messages go to standard error; RUST_LOG=debug makes them more.
+A stop, also by kill -9, leaves containers attached; the next start on the same state directory takes them up.
+
+Examples:
+  paceline run
+  paceline run --config configs/l2-bridge.toml
+  paceline run --no-docker --config sim.toml --api-socket /tmp/api.sock --state-dir /tmp/state   (without root)")]
+pub struct Run {
+    /// Configuration file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Directory of the durable state [default: /var/lib/paceline]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub state_dir: Option<PathBuf>,
+    /// Socket for Docker; the file's name is the driver's [default: /run/docker/plugins/paceline.sock]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub docker_socket: Option<PathBuf>,
+    /// Do not serve Docker
+    #[arg(long, conflicts_with = "docker_socket")]
+    pub no_docker: bool,
+}
+
+/// Options of `show`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  \
+    paceline show interfaces\n  \
+    paceline show runtime --json | jq '.[] | {name, cycles_per_packet}'")]
+pub struct Show {
+    /// What to show
+    #[arg(value_enum)]
+    pub what: What,
+    /// As JSON, for programs: field names are stable
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// Ports: kind, state, bridge, packets and drops
+    Interfaces,
+    /// Bridge domains: members, limits, addresses learned, moved and refused
+    Bridges,
+    /// Learned and static addresses
+    Macs,
+    /// Nodes of the graph: vectors, packets per vector, cycles per packet
+    Runtime,
+    /// Dropped packets by place and reason
+    Drops,
+    /// Packet memory
+    Buffers,
+    /// Docker's networks
+    Networks,
+    /// Docker's endpoints: addresses, state and errors
+    Endpoints,
+    /// Worker threads: core, mode, turns, share of the time asleep
+    Workers,
+    /// Version and place of the running switch
+    Version,
+}
+
+/// Options of `trace`.
+#[derive(Debug, Subcommand)]
+pub enum Trace {
+    /// Record the way of the next packets
+    #[command(after_help = "Examples:\n  \
+        paceline trace add 10\n  \
+        paceline trace add 1 --port uplink")]
+    Add {
+        /// How many packets, 1 to 10000
+        count: usize,
+        /// Only packets that come in by this port
+        #[arg(long)]
+        port: Option<String>,
+    },
+    /// Show what was recorded
+    #[command(after_help = "Examples:\n  \
+        paceline trace show\n  \
+        paceline trace show --json | jq -r '.[0].text'")]
+    Show {
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Stop recording and forget all records
+    #[command(after_help = "Examples:\n  paceline trace clear")]
+    Clear,
+}
+
+/// Options of `clear`.
+#[derive(Debug, Subcommand)]
+pub enum Clear {
+    /// Forget learned addresses; static ones stay
+    #[command(after_help = "Examples:\n  paceline clear macs\n  paceline clear macs --bridge lan")]
+    Macs {
+        /// Only those of this bridge
+        #[arg(long)]
+        bridge: Option<String>,
+    },
+    /// Stop tracing and forget all records
+    #[command(after_help = "Examples:\n  paceline clear trace")]
+    Trace,
+}
+
+/// Options of `pcap`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Frames that enter and frames that leave by the port are captured, until the count, the time or Ctrl-C.
+Wireshark and tcpdump open the file.
+
+Examples:
+  paceline pcap uplink /tmp/uplink.pcap --seconds 10
+  paceline pcap e-0123456789ab - | tcpdump -n -r -")]
+pub struct Pcap {
+    /// The port, as in `paceline show interfaces`
+    pub port: String,
+    /// The file to write, made anew; - is standard output
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// End after so many frames
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// End after so many seconds
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
+    pub seconds: Option<u64>,
+    /// Keep at most so many bytes of each frame, 1 to 262144 [default: all]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=262_144))]
+    pub snap: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_explains_itself_with_an_example() {
+        fn walk(command: &clap::Command) {
+            for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+                let name = sub.get_name();
+                assert!(sub.get_about().is_some() && !sub.is_hide_set(), "{name}");
+                let example = sub.get_after_help().is_some_and(|help| help.to_string().contains("Example"));
+                assert!(example || sub.has_subcommands(), "{name} has no example");
+                walk(sub);
+            }
+        }
+        walk(&Args::command());
+    }
+
+    #[test]
+    fn the_api_socket_goes_anywhere() {
+        for line in [
+            ["paceline", "--api-socket", "/a", "show", "macs"],
+            ["paceline", "show", "macs", "--api-socket", "/a"],
+        ] {
+            assert_eq!(Args::parse_from(line).api_socket(), PathBuf::from("/a"));
+        }
+        assert!(Args::try_parse_from(["paceline", "run", "--no-docker", "--docker-socket", "/a"]).is_err());
+        assert!(Args::try_parse_from(["paceline", "pcap", "p", "f", "--count", "0"]).is_err());
+    }
+}

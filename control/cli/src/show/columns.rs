@@ -1,0 +1,125 @@
+//! Which fields the tables have. All of them are in the JSON.
+
+use serde_json::Value;
+
+use crate::args::What;
+use crate::table::{Column, number, plain, text};
+
+/// A field as it is.
+macro_rules! field {
+    ($name:literal) => {
+        |row| plain(&row[$name])
+    };
+}
+
+/// The columns of a table, and what to say if it has no rows.
+pub fn of(what: What) -> (&'static [Column], &'static str) {
+    match what {
+        What::Interfaces => (INTERFACES, "no interfaces"),
+        What::Bridges => (BRIDGES, "no bridges"),
+        What::Macs => (MACS, "no addresses"),
+        What::Runtime => (RUNTIME, "no packets yet"),
+        What::Drops => (DROPS, "no drops"),
+        What::Networks => (NETWORKS, "no networks"),
+        What::Endpoints => (ENDPOINTS, "no endpoints"),
+        What::Workers => (WORKERS, "no workers"),
+        What::Buffers | What::Version => (&[], ""),
+    }
+}
+
+const INTERFACES: &[Column] = &[
+    text("name", field!("name")),
+    text("kind", field!("kind")),
+    text("state", |row| state(row, "reason")),
+    text("bridge", field!("bridge")),
+    number("mtu", field!("mtu")),
+    number("queues", field!("queues")),
+    number("rx packets", field!("rx_packets")),
+    number("tx packets", field!("tx_packets")),
+    number("drops", field!("drops")),
+];
+
+const BRIDGES: &[Column] = &[
+    text("name", field!("name")),
+    text("vlan", field!("vlan")),
+    text("members", field!("members")),
+    number("macs", |row| format!("{}/{}", row["macs"], row["mac_limit"])),
+    number("age", |row| format!("{} s", row["mac_age_s"])),
+    text("learn", field!("learn")),
+    text("unknown", field!("unknown_unicast")),
+    number("moved", field!("moved")),
+    number("refused", field!("refused")),
+];
+
+const MACS: &[Column] = &[
+    text("bridge", field!("bridge")),
+    text("vlan", field!("vlan")),
+    text("mac", field!("mac")),
+    text("interface", field!("interface")),
+    text("kind", |row| if row["is_static"] == true { "static" } else { "learned" }.into()),
+    number("age", |row| if row["is_static"] == true { "-".into() } else { format!("{} s", row["age_s"]) }),
+];
+
+const RUNTIME: &[Column] = &[
+    number("worker", field!("worker")),
+    text("name", field!("name")),
+    number("vectors", field!("vectors")),
+    number("packets", field!("packets")),
+    number("packets/vector", field!("packets_per_vector")),
+    number("cycles/packet", field!("cycles_per_packet")),
+    number("drops", field!("drops")),
+];
+
+const DROPS: &[Column] = &[
+    text("at", |row| format!("{} {}", plain(&row["scope"]), plain(&row["name"]))),
+    text("reason", field!("reason")),
+    number("packets", field!("packets")),
+    text("meaning", field!("description")),
+];
+
+const NETWORKS: &[Column] = &[
+    text("network", |row| short(&row["id"])),
+    text("bridge", field!("bridge")),
+    text("mode", field!("mode")),
+    text("attach", field!("attach")),
+    number("mtu", field!("mtu")),
+    text("subnets", field!("subnets")),
+    text("internal", field!("internal")),
+    number("endpoints", field!("endpoints")),
+];
+
+const ENDPOINTS: &[Column] = &[
+    text("port", field!("port")),
+    text("network", |row| short(&row["network"])),
+    text("attach", field!("attach")),
+    text("mac", field!("mac")),
+    text("addresses", |row| {
+        let given = |name| row[name].as_str();
+        [given("ipv4"), given("ipv6")].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }),
+    text("state", |row| state(row, "error")),
+];
+
+const WORKERS: &[Column] = &[
+    number("worker", field!("worker")),
+    text("core", field!("core")),
+    text("mode", field!("mode")),
+    number("turns", field!("turns")),
+    number("busy", field!("busy_turns")),
+    number("sleeps", field!("sleeps")),
+    number("asleep", |row| format!("{:.1} %", row["asleep"].as_f64().unwrap_or_default() * 100.0)),
+    number("handed off", field!("handed_off")),
+];
+
+/// The state, with the reason if there is one.
+fn state(row: &Value, reason: &str) -> String {
+    match row[reason].as_str() {
+        Some(reason) => format!("{}: {reason}", plain(&row["state"])),
+        None => plain(&row["state"]),
+    }
+}
+
+/// As `docker network ls` shows an ID.
+fn short(id: &Value) -> String {
+    plain(id).chars().take(12).collect()
+}

@@ -1,0 +1,34 @@
+//! `POST /v1/clear/…`: to forget what was learned.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use serde::{Deserialize, Serialize};
+
+use super::error::ApiError;
+use super::trace::Cleared;
+use crate::Switch;
+
+/// Which addresses to forget.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClearMacs {
+    /// Those of this bridge; none: all.
+    pub bridge: Option<String>,
+}
+
+pub async fn macs(
+    State(switch): State<Arc<Switch>>,
+    request: Result<Json<ClearMacs>, JsonRejection>,
+) -> Result<Json<Cleared>, ApiError> {
+    let Json(ClearMacs { bridge }) = request?;
+    let cleared = switch.engine(|engine| match bridge {
+        Some(name) if engine.bridges().iter().all(|bridge| bridge.name != name) => {
+            Err(ApiError::Bridge(name))
+        }
+        bridge => Ok(engine.clear_macs(bridge.as_deref())),
+    })?;
+    Ok(Json(Cleared { cleared }))
+}

@@ -1,0 +1,62 @@
+//! Errors as clients see them: a status and `{"error": "…"}`.
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use paceline_worker::EngineError;
+use serde_json::json;
+
+/// Why a request was not served.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The engine refused.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The body is not what the method takes.
+    #[error("{0}")]
+    Body(String),
+    /// A field has a value that makes no sense.
+    #[error("{field} is {value}: must be {right}")]
+    Field {
+        /// Which.
+        field: &'static str,
+        /// As given.
+        value: String,
+        /// What would be right.
+        right: &'static str,
+    },
+    /// There is no such bridge.
+    #[error("there is no bridge {0}; `paceline show bridges` lists them")]
+    Bridge(String),
+    /// There is no such path.
+    #[error("there is no {0} in this API")]
+    Path(String),
+    /// The path has no such method.
+    #[error("{0} is not a method of this path")]
+    Method(String),
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Body(_) | Self::Field { .. } => StatusCode::BAD_REQUEST,
+            Self::Engine(EngineError::Unknown(_)) | Self::Bridge(_) | Self::Path(_) => StatusCode::NOT_FOUND,
+            Self::Engine(EngineError::Capturing(_)) => StatusCode::CONFLICT,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Engine(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.status(), Json(json!({ "error": self.to_string() }))).into_response()
+    }
+}
+
+impl From<JsonRejection> for ApiError {
+    fn from(rejection: JsonRejection) -> Self {
+        Self::Body(rejection.body_text())
+    }
+}

@@ -1,0 +1,55 @@
+//! The API: HTTP with JSON on a Unix socket, for the command line and for programs.
+//!
+//! | | |
+//! |---|---|
+//! | `GET /v1/version`, `interfaces`, `bridges`, `macs`, `runtime`, `drops`, `buffers`, `workers` | what the workers do |
+//! | `GET /v1/networks`, `endpoints` | what Docker asked for |
+//! | `POST /v1/trace {"count", "port"}`, `GET`, `DELETE` | the ways of packets |
+//! | `POST /v1/clear/macs {"bridge"}`, `POST /v1/clear/trace` | forget |
+//! | `POST /v1/capture {"port", "snap", "count", "seconds"}` | frames, as a pcap stream |
+//!
+//! Lists are arrays of objects. Errors are `{"error": "…"}` with a status of 4xx or 5xx.
+
+mod capture;
+mod clear;
+mod error;
+mod show;
+mod trace;
+mod views;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{Method, Uri};
+use axum::routing::{get, post};
+
+pub use capture::CaptureRequest;
+pub use clear::ClearMacs;
+pub use error::ApiError;
+pub use trace::TraceRequest;
+
+use crate::Switch;
+
+/// All paths, on a switch.
+pub fn router(switch: Arc<Switch>) -> Router {
+    let v1 = Router::new()
+        .route("/version", get(show::version))
+        .route("/interfaces", get(show::interfaces))
+        .route("/bridges", get(show::bridges))
+        .route("/macs", get(show::macs))
+        .route("/runtime", get(show::runtime))
+        .route("/drops", get(show::drops))
+        .route("/buffers", get(show::buffers))
+        .route("/workers", get(show::workers))
+        .route("/networks", get(show::networks))
+        .route("/endpoints", get(show::endpoints))
+        .route("/trace", get(trace::show).post(trace::add).delete(trace::clear))
+        .route("/clear/macs", post(clear::macs))
+        .route("/clear/trace", post(trace::clear))
+        .route("/capture", post(capture::capture))
+        .method_not_allowed_fallback(async |method: Method| ApiError::Method(method.to_string()));
+    Router::new()
+        .nest("/v1", v1)
+        .fallback(async |uri: Uri| ApiError::Path(uri.path().to_owned()))
+        .with_state(switch)
+}

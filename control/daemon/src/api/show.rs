@@ -1,0 +1,62 @@
+//! `GET`: what there is.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use paceline_worker::{BridgeView, DropView, Engine, InterfaceView, MacView, NodeView, WorkerView};
+
+use super::views::{self, BuffersView, EndpointView, NetworkView, VersionView};
+use crate::Switch;
+
+type Shared = State<Arc<Switch>>;
+
+pub async fn version(State(switch): Shared) -> Json<VersionView> {
+    let docker = &switch.config().docker;
+    let driver = docker.socket.file_stem().filter(|_| docker.enabled);
+    let (uptime, workers) = switch.engine(|engine| (engine.uptime(), engine.workers()));
+    Json(VersionView {
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        uptime_s: uptime.as_secs(),
+        workers,
+        docker_driver: driver.map(|stem| stem.to_string_lossy().into_owned()),
+        state_dir: switch.config().state.dir.display().to_string(),
+    })
+}
+
+pub async fn interfaces(State(switch): Shared) -> Json<Vec<InterfaceView>> {
+    Json(switch.engine(Engine::interfaces))
+}
+
+pub async fn bridges(State(switch): Shared) -> Json<Vec<BridgeView>> {
+    Json(switch.engine(|engine| engine.bridges()))
+}
+
+pub async fn macs(State(switch): Shared) -> Json<Vec<MacView>> {
+    Json(switch.engine(|engine| engine.macs(None)))
+}
+
+pub async fn runtime(State(switch): Shared) -> Json<Vec<NodeView>> {
+    Json(switch.engine(|engine| engine.runtime()))
+}
+
+pub async fn drops(State(switch): Shared) -> Json<Vec<DropView>> {
+    Json(switch.engine(|engine| engine.drops()))
+}
+
+pub async fn buffers(State(switch): Shared) -> Json<BuffersView> {
+    Json(switch.engine(|engine| engine.buffers()).into())
+}
+
+pub async fn workers(State(switch): Shared) -> Json<Vec<WorkerView>> {
+    Json(switch.engine(|engine| engine.worker_views()))
+}
+
+pub async fn networks(State(switch): Shared) -> Json<Vec<NetworkView>> {
+    Json(views::networks(&switch))
+}
+
+pub async fn endpoints(State(switch): Shared) -> Json<Vec<EndpointView>> {
+    Json(views::endpoints(&switch))
+}

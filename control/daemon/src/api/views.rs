@@ -1,0 +1,160 @@
+//! What the API shows beside the engine's own views. Field names are stable: programs read them.
+
+use paceline_buf::PoolStats;
+use paceline_model::{Endpoint, Model, Network};
+use paceline_worker::InterfaceView;
+use serde::Serialize;
+
+use crate::Switch;
+
+/// The switch itself.
+#[derive(Debug, Serialize)]
+pub struct VersionView {
+    /// Of this program.
+    pub version: &'static str,
+    /// Its process.
+    pub pid: u32,
+    /// Since the workers started.
+    pub uptime_s: u64,
+    /// Workers.
+    pub workers: usize,
+    /// Docker's name of the driver, if there is one.
+    pub docker_driver: Option<String>,
+    /// Where the model is kept.
+    pub state_dir: String,
+}
+
+/// Packet memory.
+#[derive(Debug, Serialize)]
+pub struct BuffersView {
+    /// Buffers in all.
+    pub total: usize,
+    /// Free ones that no worker keeps.
+    pub free: usize,
+    /// Free ones that workers keep at hand.
+    pub cached: usize,
+    /// Those that hold packets, or are lent to a device.
+    pub in_use: usize,
+    /// Packets dropped for want of a buffer.
+    pub exhausted: u64,
+    /// Bytes of a buffer.
+    pub size: usize,
+    /// Bytes of a page.
+    pub page_size: usize,
+}
+
+impl From<PoolStats> for BuffersView {
+    fn from(stats: PoolStats) -> Self {
+        let PoolStats { total, free, cached, in_use, exhausted, size, page_size } = stats;
+        Self { total, free, cached, in_use, exhausted, size, page_size }
+    }
+}
+
+/// A Docker network.
+#[derive(Debug, Serialize)]
+pub struct NetworkView {
+    /// Docker's ID.
+    pub id: String,
+    /// Our bridge for it.
+    pub bridge: String,
+    /// How it is built.
+    pub mode: paceline_model::network::Mode,
+    /// How containers are attached.
+    pub attach: paceline_model::Attach,
+    /// Largest Ethernet payload, in bytes.
+    pub mtu: u16,
+    /// `--internal`.
+    pub internal: bool,
+    /// Its subnets.
+    pub subnets: Vec<String>,
+    /// Their gateways.
+    pub gateways: Vec<String>,
+    /// How many endpoints it has.
+    pub endpoints: usize,
+}
+
+/// A container's place in a network.
+#[derive(Debug, Serialize)]
+pub struct EndpointView {
+    /// Docker's ID.
+    pub id: String,
+    /// Docker's ID of its network.
+    pub network: String,
+    /// Our bridge of that network.
+    pub bridge: Option<String>,
+    /// Our port for it.
+    pub port: String,
+    /// How it is attached.
+    pub attach: paceline_model::Attach,
+    /// Its address.
+    pub mac: String,
+    /// With the prefix length.
+    pub ipv4: Option<String>,
+    /// With the prefix length.
+    pub ipv6: Option<String>,
+    /// The container's network namespace.
+    pub sandbox: Option<String>,
+    /// `created` before a container is there, `up`, `down`, or `error`.
+    pub state: String,
+    /// Why it is down, or in error.
+    pub error: Option<String>,
+}
+
+/// All networks, ordered by ID.
+pub fn networks(switch: &Switch) -> Vec<NetworkView> {
+    let default = switch.config().docker.attach;
+    let view = |model: &Model, network: &Network| {
+        let data = || network.ipv4.iter().chain(&network.ipv6);
+        NetworkView {
+            id: network.id.to_string(),
+            bridge: network.bridge.to_string(),
+            mode: network.options.mode,
+            attach: network.options.attach.unwrap_or(default),
+            mtu: network.options.mtu,
+            internal: network.internal,
+            subnets: data().map(|data| data.pool.to_string()).collect(),
+            gateways: data().filter_map(|data| Some(data.gateway?.addr().to_string())).collect(),
+            endpoints: model.endpoints_of(&network.id).count(),
+        }
+    };
+    switch.model(|model| model.networks.values().map(|network| view(model, network)).collect())
+}
+
+/// All endpoints, ordered by ID.
+pub fn endpoints(switch: &Switch) -> Vec<EndpointView> {
+    let interfaces = switch.engine(paceline_worker::Engine::interfaces);
+    let view = |model: &Model, endpoint: &Endpoint| {
+        let port = endpoint.port.as_str();
+        let interface = interfaces.iter().find(|interface| interface.name == port);
+        let (state, error) = state(switch, endpoint, interface);
+        EndpointView {
+            id: endpoint.id.to_string(),
+            network: endpoint.network.to_string(),
+            bridge: model.networks.get(&endpoint.network).map(|network| network.bridge.to_string()),
+            port: port.into(),
+            attach: endpoint.attach,
+            mac: endpoint.mac.to_string(),
+            ipv4: endpoint.ipv4.map(|address| address.to_string()),
+            ipv6: endpoint.ipv6.map(|address| address.to_string()),
+            sandbox: endpoint.sandbox.as_ref().map(|path| path.display().to_string()),
+            state,
+            error,
+        }
+    };
+    switch.model(|model| model.endpoints.values().map(|endpoint| view(model, endpoint)).collect())
+}
+
+fn state(
+    switch: &Switch,
+    endpoint: &Endpoint,
+    interface: Option<&InterfaceView>,
+) -> (String, Option<String>) {
+    if let Some(error) = switch.failure(&endpoint.port) {
+        return ("error".into(), Some(error));
+    }
+    match interface {
+        Some(interface) => (interface.state.clone(), interface.reason.clone()),
+        None if endpoint.joined() => ("down".into(), Some("it is being attached".into())),
+        None => ("created".into(), None),
+    }
+}

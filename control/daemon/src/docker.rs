@@ -1,0 +1,61 @@
+//! Docker's calls, on the switch.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use paceline_cnm::{Control, Driver, DriverError, Settings, Subject};
+use paceline_ipam::Plan;
+use paceline_model::Model;
+
+use crate::Switch;
+use crate::reconcile::Sweeper;
+
+/// The switch as the driver sees it.
+pub struct Docker {
+    switch: Arc<Switch>,
+    sweeper: Sweeper,
+}
+
+impl Docker {
+    /// Both drivers, on the switch.
+    pub fn driver(switch: Arc<Switch>, sweeper: Sweeper) -> Arc<Driver<Self>> {
+        let settings = Settings { attach: switch.config().docker.attach, plan: Plan::for_host(&identity()) };
+        Arc::new(Driver::new(Arc::new(Self { switch, sweeper }), settings))
+    }
+}
+
+/// What tells this host from others: its machine-id(5), or else its name.
+fn identity() -> Vec<u8> {
+    let read = |path| std::fs::read(path).ok().filter(|text| !text.is_empty());
+    read("/etc/machine-id").or_else(|| read("/proc/sys/kernel/hostname")).unwrap_or_default()
+}
+
+impl Control for Docker {
+    async fn edit<T, F>(&self, edit: F) -> Result<T, DriverError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Model) -> Result<T, DriverError> + Send + 'static,
+    {
+        self.switch.update(edit)
+    }
+
+    async fn reconcile(&self, subject: Subject) -> Result<(), DriverError> {
+        self.switch.requests().make().await;
+        let Subject::Endpoint(id) = subject else { return Ok(()) };
+        match self.switch.model(|model| model.endpoints.get(&id).map(|endpoint| endpoint.port.clone())) {
+            Some(port) => match self.switch.failure(&port) {
+                Some(error) => Err(DriverError::Reconcile(error.into())),
+                None => Ok(()),
+            },
+            None => {
+                // Its port is closed; its link goes, too.
+                self.sweeper.sweep().await;
+                Ok(())
+            }
+        }
+    }
+
+    fn is_sandbox(&self, path: &Path) -> bool {
+        self.switch.may_live(path)
+    }
+}

@@ -1,0 +1,93 @@
+//! What should be, in the words of the engine.
+
+use std::collections::BTreeMap;
+
+use paceline_graph::UnknownUnicast;
+use paceline_model::config::{StaticMac, UnknownUnicast as Configured};
+use paceline_model::{Desired, DesiredBridge, Membership, VlanMode};
+use paceline_worker::{BridgeSpec, InterfaceSpec, MemberSpec, Topology, VlanSpec};
+
+/// All interfaces and bridges. Ports that could not be opened are in it too: the engine passes over names that it does not
+/// have.
+pub fn topology(desired: &Desired) -> Topology {
+    let interface = |port: &paceline_model::DesiredPort| InterfaceSpec { mtu: port.mtu.into() };
+    Topology {
+        interfaces: desired.ports.iter().map(|(name, port)| (name.to_string(), interface(port))).collect(),
+        bridges: desired
+            .bridges
+            .iter()
+            .map(|(name, bridge)| (name.to_string(), self::bridge(bridge)))
+            .collect(),
+    }
+}
+
+fn bridge(bridge: &DesiredBridge) -> BridgeSpec {
+    let members: BTreeMap<_, _> =
+        bridge.members.iter().map(|(port, membership)| (port.to_string(), member(membership))).collect();
+    BridgeSpec {
+        mac_limit: bridge.mac_limit,
+        mac_age_s: bridge.mac_age_s,
+        learn: bridge.learn,
+        unknown_unicast: match bridge.unknown_unicast {
+            Configured::Flood => UnknownUnicast::Flood,
+            Configured::Drop => UnknownUnicast::Drop,
+        },
+        members,
+        static_macs: bridge.static_macs.iter().map(static_mac).collect(),
+    }
+}
+
+fn static_mac(entry: &StaticMac) -> (u64, String, Option<u16>) {
+    (entry.mac.into(), entry.port.to_string(), entry.vlan.map(Into::into))
+}
+
+fn member(membership: &Membership) -> MemberSpec {
+    MemberSpec {
+        vlan: membership.vlan.as_ref().map_or(VlanSpec::Unaware, vlan),
+        group: membership.split_horizon_group,
+        isolated: membership.isolated,
+    }
+}
+
+fn vlan(mode: &VlanMode) -> VlanSpec {
+    match mode {
+        VlanMode::Access(vlan) => VlanSpec::Access(vlan.get()),
+        VlanMode::Tunnel(vlan) => VlanSpec::Tunnel(vlan.get()),
+        VlanMode::Trunk { vlans, native, tpid } => VlanSpec::Trunk {
+            // Frames of the native VLAN leave untagged.
+            tagged: vlans.iter().filter(|vlan| Some(*vlan) != *native).map(Into::into).collect(),
+            native: native.map(Into::into),
+            tpid: tpid.ether_type(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paceline_model::config::Host;
+    use paceline_model::{Config, Model};
+
+    #[test]
+    fn a_trunk_s_native_vlan_is_not_tagged() {
+        let text = r#"
+            [[port]]
+            name = "p"
+            kind = "null"
+            mtu = 9000
+            [[bridge]]
+            name = "b"
+            static_macs = [{ mac = "02:00:00:00:00:09", port = "p", vlan = 10 }]
+            [[bridge.member]]
+            port = "p"
+            vlan = { trunk = ["10-12"], native = 11, tpid = "802.1ad" }
+        "#;
+        let config = Config::parse("test", text, &Host::default()).unwrap();
+        let topology = topology(&paceline_model::desired(&config, &Model::default()));
+        assert_eq!(topology.interfaces["p"].mtu, 9000);
+        let bridge = &topology.bridges["b"];
+        assert_eq!(bridge.static_macs, [(0x0200_0000_0009, "p".into(), Some(10))]);
+        let trunk = VlanSpec::Trunk { tagged: vec![10, 12], native: Some(11), tpid: 0x88a8 };
+        assert_eq!(bridge.members["p"].vlan, trunk);
+    }
+}

@@ -1,0 +1,150 @@
+//! What all parts of control share: the configuration, the durable model, the engine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use paceline_cnm::forget_leftovers;
+use paceline_model::{Config, Model, PortName};
+use paceline_store::{Store, StoreError};
+use paceline_worker::Engine;
+use tokio::sync::watch;
+use tokio::task::block_in_place;
+
+use crate::reconcile::{Requests, Sandboxes};
+
+/// The state of the switch. Every change of the model is durable before it returns; a [pass](Requests) of the reconciler
+/// then brings ports and links to it.
+pub struct Switch {
+    config: Config,
+    store: Mutex<Store>,
+    engine: Mutex<Engine>,
+    failures: Mutex<BTreeMap<PortName, String>>,
+    sandboxes: Mutex<Sandboxes>,
+    requests: Requests,
+    stopping: watch::Sender<bool>,
+}
+
+impl Switch {
+    /// Puts them together.
+    pub fn new(config: Config, store: Store, engine: Engine) -> Self {
+        Self {
+            config,
+            store: Mutex::new(store),
+            engine: Mutex::new(engine),
+            failures: Mutex::default(),
+            sandboxes: Mutex::default(),
+            requests: Requests::default(),
+            stopping: watch::Sender::new(false),
+        }
+    }
+
+    /// Asks everything that serves clients to come to its end.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Whether it was [asked to stop](Self::stop).
+    pub fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Returns when it was [asked to stop](Self::stop).
+    pub async fn stopping(&self) {
+        // The sender is a field of this: it is not gone.
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+    }
+
+    /// The configuration; it does not change while the switch runs.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Calls the engine, which answers in microseconds to milliseconds.
+    ///
+    /// # Panics
+    /// On a runtime of one thread.
+    pub fn engine<R>(&self, call: impl FnOnce(&mut Engine) -> R) -> R {
+        block_in_place(|| call(&mut lock(&self.engine)))
+    }
+
+    /// Reads the model.
+    ///
+    /// # Panics
+    /// On a runtime of one thread.
+    pub fn model<R>(&self, read: impl FnOnce(&Model) -> R) -> R {
+        block_in_place(|| read(lock(&self.store).model()))
+    }
+
+    /// Changes the model, durably: see [`Store::update`]. The reconciler is to be asked afterwards.
+    ///
+    /// # Errors
+    /// Those of `edit`, and of the store. Nothing has changed then.
+    ///
+    /// # Panics
+    /// On a runtime of one thread.
+    pub fn update<T, E: From<StoreError>>(
+        &self,
+        edit: impl FnOnce(&mut Model) -> Result<T, E>,
+    ) -> Result<T, E> {
+        block_in_place(|| lock(&self.store).update(edit))
+    }
+
+    /// Requests to the reconciler.
+    pub fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// Why a port could not be opened, if so.
+    pub fn failure(&self, port: &PortName) -> Option<String> {
+        lock(&self.failures).get(port).cloned()
+    }
+
+    /// Notes why a port could not be opened; whether that is news.
+    pub(crate) fn failed(&self, port: &PortName, error: &str) -> bool {
+        lock(&self.failures).insert(port.clone(), error.to_owned()).is_none_or(|old| old != error)
+    }
+
+    /// Notes that a port is open.
+    pub(crate) fn succeeded(&self, port: &PortName) {
+        lock(&self.failures).remove(port);
+    }
+
+    /// Forgets about ports that nobody wants any more.
+    pub(crate) fn keep_failures(&self, keep: impl Fn(&PortName) -> bool) {
+        lock(&self.failures).retain(|port, _| keep(port));
+    }
+
+    /// Whether a container is, or may still come to be, in the namespace at `path`.
+    pub fn may_live(&self, path: &Path) -> bool {
+        lock(&self.sandboxes).may_live(path)
+    }
+
+    /// Notes that the namespace at `path` was there before this start, and is not any more.
+    pub(crate) fn was_there(&self, path: &Path) {
+        lock(&self.sandboxes).was_there(path);
+    }
+
+    /// Takes endpoints of containers that are gone out of the model, with their addresses: the engine will not.
+    pub(crate) fn forget_leftovers(&self) {
+        let used: BTreeSet<PathBuf> = self.model(|model| {
+            model.endpoints.values().filter_map(|endpoint| endpoint.sandbox.clone()).collect()
+        });
+        let dead = {
+            let mut sandboxes = lock(&self.sandboxes);
+            sandboxes.retain(&used);
+            used.iter().any(|path| !sandboxes.may_live(path))
+        };
+        // The model is locked only if there is something to do.
+        if dead {
+            let forget = |model: &mut Model| Ok(forget_leftovers(model, |path| self.may_live(path)));
+            if let Err::<_, StoreError>(error) = self.update(forget) {
+                tracing::error!("endpoints of containers that are gone stay: {error}");
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -4,6 +4,7 @@
 mod support;
 
 use paceline_cnm::{Subject, forget_leftovers};
+use paceline_model::{Endpoint, EndpointId};
 use serde_json::{Value, json};
 use support::{Plugin, endpoint, join, network, of};
 
@@ -159,8 +160,8 @@ async fn a_repeated_network_is_told_by_its_meaning() {
 async fn networks_without_addresses_do_not_overlap() {
     let plugin = Plugin::start();
     for id in ["n1", "n2"] {
-        let null = json!([{ "AddressSpace": "null", "Pool": "0.0.0.0/0" }]);
-        plugin.done(&call("CreateNetwork"), &json!({ "NetworkID": id, "IPv4Data": null })).await;
+        let nowhere = json!([{ "AddressSpace": "null", "Pool": "0.0.0.0/0" }]);
+        plugin.done(&call("CreateNetwork"), &json!({ "NetworkID": id, "IPv4Data": nowhere })).await;
     }
     let mut macs = Vec::new();
     for id in ["e1", "e2"] {
@@ -200,7 +201,7 @@ async fn so_does_one_whose_address_another_ipam_driver_gave_again() {
     // Its DeleteEndpoint was lost.
     plugin.done(&call("CreateEndpoint"), &endpoint("n1", "e2", "10.77.0.2/24", "")).await;
     let model = plugin.control.model();
-    assert_eq!(model.endpoints.keys().map(|id| id.as_str()).collect::<Vec<_>>(), ["e2"]);
+    assert_eq!(model.endpoints.keys().map(EndpointId::as_str).collect::<Vec<_>>(), ["e2"]);
     // What is the new one's now is not given back for the old one.
     assert_eq!(model.pools.leases.len(), 1);
 }
@@ -213,7 +214,7 @@ async fn leftovers_are_forgotten_with_their_leases() {
     assert_eq!(forget_leftovers(&mut model, |_| true), 0);
     assert_eq!(forget_leftovers(&mut model, |_| false), 1);
     // One that has not joined is the engine's business still.
-    assert_eq!(model.endpoints.keys().map(|id| id.as_str()).collect::<Vec<_>>(), ["e2"]);
+    assert_eq!(model.endpoints.keys().map(EndpointId::as_str).collect::<Vec<_>>(), ["e2"]);
     assert!(model.pools.leases.is_empty() && model.pools.pools.len() == 1);
 }
 
@@ -244,6 +245,6 @@ async fn fifty_containers_at_once() {
     let answers = starts.join_all().await;
     assert!(answers.iter().all(|answer| answer["InterfaceName"]["DstPrefix"] == "eth"), "{answers:?}");
     let model = plugin.control.model();
-    assert_eq!(model.endpoints.values().filter(|endpoint| endpoint.joined()).count(), 50);
+    assert_eq!(model.endpoints.values().filter(|endpoint| Endpoint::joined(endpoint)).count(), 50);
     assert_eq!(model.pools.leases.len(), 50);
 }

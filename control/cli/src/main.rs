@@ -1,7 +1,50 @@
-//! The `paceline` command.
+//! The `paceline` command: runs the switch, and looks into a running one.
 #![forbid(unsafe_code)]
 
-fn main() {}
-compile_error!(
-    "Note to the engineer of control/daemon and control/cli: a stray git checkout of a colleague reverted your uncommitted edits of tracked files at 04:06 (control/cli/Cargo.toml, control/cli/src/main.rs, control/daemon/Cargo.toml, control/daemon/src/lib.rs, perhaps Cargo.toml). Untracked files are intact. Please write these again from memory, delete this line, and commit at once."
-);
+mod args;
+mod check;
+mod config;
+mod fail;
+mod pcap;
+mod run;
+mod show;
+mod table;
+mod trace;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use paceline_daemon::Client;
+
+use args::{Args, Clear, Command};
+use fail::Fail;
+
+fn main() -> ExitCode {
+    match execute(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fail) => fail.report(),
+    }
+}
+
+fn execute(args: Args) -> Result<(), Fail> {
+    let client = Client::new(&args.api_socket());
+    match args.command {
+        Command::Run(ref options) => run::run(options, args.api_socket.as_deref()),
+        Command::Check { file } => check::check(&file),
+        Command::Show(show) => ask(show::show(&client, show.what, show.json)),
+        Command::Trace(trace) => ask(trace::trace(&client, trace)),
+        Command::Clear(Clear::Macs { bridge }) => ask(show::clear_macs(&client, bridge)),
+        Command::Clear(Clear::Trace) => ask(trace::clear(&client)),
+        Command::Pcap(options) => ask(pcap::capture(&client, options)),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Args::command(), "paceline", &mut io::stdout());
+            Ok(())
+        }
+    }
+}
+
+/// Waits for what asks the running switch.
+fn ask(answer: impl Future<Output = Result<(), Fail>>) -> Result<(), Fail> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Fail::System)?.block_on(answer)
+}

@@ -50,7 +50,9 @@ pub fn print(columns: &[Column], rows: &[Value], none: &str) -> Result<(), Fail>
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_style(TableComponent::HeaderLines, '─').set_style(TableComponent::MiddleHeaderIntersections, '─');
+    table
+        .set_style(TableComponent::HeaderLines, '─')
+        .set_style(TableComponent::MiddleHeaderIntersections, '─');
     if table.width().is_none() {
         table.set_width(WIDTH);
     }

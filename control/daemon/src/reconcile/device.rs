@@ -106,9 +106,12 @@ pub fn afxdp(
     }
     let config = AfxdpConfig { device: name.to_string(), queues, zero_copy: true, ..AfxdpConfig::default() };
     let ports = AfxdpPort::open(context, &config)?;
-    let (native, zero_copy) = ports.first().map_or((true, true), |port| (port.is_native(), port.is_zero_copy()));
+    let (native, zero_copy) =
+        ports.first().map_or((true, true), |port| (port.is_native(), port.is_zero_copy()));
     let refused = match options.mode {
-        XdpMode::Native if !native => Some(unsupported("mode = \"native\"", "the driver has no XDP: use \"auto\"")),
+        XdpMode::Native if !native => {
+            Some(unsupported("mode = \"native\"", "the driver has no XDP: use \"auto\""))
+        }
         XdpMode::Generic if native => {
             Some(unsupported("mode = \"generic\"", "the driver has XDP and it is used: use \"auto\""))
         }

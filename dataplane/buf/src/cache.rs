@@ -8,9 +8,11 @@ use crate::packet::Packet;
 use crate::pool::{BATCH, Batch, CacheCounters, Pool};
 use crate::vector::Vector;
 
-/// Chunks a cache keeps before it gives some back: four vectors, so that a worker whose packets come and go in
+/// Most chunks a cache keeps before it gives some back: four vectors, so that a worker whose packets come and go in
 /// vectors never reaches for the pool.
 const KEEP: usize = 1024;
+/// No cache keeps more than this part of its pool, so that idle workers do not starve the busy ones.
+const SHARE: usize = 16;
 /// A packet whose first segment is no longer than this is replicated by copying it whole; a longer one shares what lies
 /// behind. 256 bytes copy in less time than a chunk's header line takes to load.
 const COPY: usize = 256;
@@ -19,12 +21,14 @@ const COPY: usize = 256;
 pub struct Cache {
     pool: Arc<Pool>,
     free: Vec<u32>,
+    keep: usize,
     counters: Arc<CacheCounters>,
 }
 
 impl Cache {
     pub(crate) fn new(pool: Arc<Pool>, counters: Arc<CacheCounters>) -> Cache {
-        Cache { pool, free: Vec::with_capacity(KEEP + crate::VECTOR_SIZE + BATCH), counters }
+        let keep = (pool.count() / SHARE).clamp(2 * BATCH, KEEP);
+        Cache { pool, free: Vec::with_capacity(keep + crate::VECTOR_SIZE + BATCH), keep, counters }
     }
 
     /// The pool behind this cache.
@@ -89,8 +93,7 @@ impl Cache {
             vector.drain(|packet| self.free(packet));
         } else {
             let pool = &self.pool;
-            self.free.extend(vector.as_slice().iter().map(|packet| pool.index(packet.chunk())));
-            vector.forget();
+            self.free.extend(vector.take_all().iter().map(|packet| pool.index(packet.chunk())));
             self.trim();
         }
     }
@@ -99,7 +102,11 @@ impl Cache {
     ///
     /// Up to 256 bytes are copied, so that both packets can rewrite their headers; what lies behind is shared by
     /// reference and read-only from then on. The original may be cut into a head and a shared tail for that.
+    ///
+    /// # Panics
+    /// If the packet belongs to another pool, whose chunks may be longer than those that the copy is made in.
     pub fn replicate(&mut self, packet: &mut Packet) -> Option<Packet> {
+        let _ = self.pool.index(packet.chunk());
         if packet.len() > COPY {
             self.split_head(packet)?;
         }
@@ -158,8 +165,8 @@ impl Cache {
 
     #[inline]
     fn trim(&mut self) {
-        if self.free.len() > KEEP {
-            self.give_back(KEEP / 2);
+        if self.free.len() > self.keep {
+            self.give_back(self.keep / 2);
         }
         self.publish();
     }

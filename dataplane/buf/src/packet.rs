@@ -156,8 +156,7 @@ impl Packet {
     /// Brings the first line of data towards the CPU.
     #[inline(always)]
     pub fn prefetch(&self) {
-        // SAFETY: the offset lies in the chunk, which is held; a prefetch reads nothing.
-        paceline_sys::cpu::prefetch_read(unsafe { &*self.chunk.at(self.offset as usize) });
+        paceline_sys::cpu::prefetch_read(self.data());
     }
 
     /// All room from the data's start to the end of the chunk, to receive into; [`set_len`](Packet::set_len) then says how
@@ -172,7 +171,11 @@ impl Packet {
     /// Sets the length of the first segment after it was filled. What exceeds the room is cut.
     #[inline]
     pub fn set_len(&mut self, len: usize) {
-        self.len = len.min(self.tailroom() + self.len()) as u16;
+        let len = len.min(self.tailroom() + self.len()) as u16;
+        if self.is_chained() {
+            self.resized(i32::from(len) - i32::from(self.len));
+        }
+        self.len = len;
     }
 
     /// Bytes that can be put in front.
@@ -196,7 +199,7 @@ impl Packet {
 
     /// Moves the data's start, for devices that want another headroom. Only an empty packet can be moved.
     pub fn reserve(&mut self, headroom: usize) {
-        if self.is_empty() && ROOM_OFFSET + headroom <= self.size as usize {
+        if self.is_empty() && headroom <= self.size as usize - ROOM_OFFSET {
             self.offset = (ROOM_OFFSET + headroom) as u16;
         }
     }
@@ -243,12 +246,19 @@ impl Packet {
         Ok(())
     }
 
+    /// The first segment of a chain got longer.
+    #[cold]
+    fn resized(&mut self, by: i32) {
+        let header = self.chunk.header();
+        // SAFETY: the chunk is held, and the caller knows the packet to be a chain, so that the field is valid.
+        unsafe { (*header).total = (*header).total.wrapping_add_signed(by) };
+    }
+
+    /// The start of a packet that is not plain moved forward.
     #[cold]
     fn moved(&mut self, by: i32) {
-        let header = self.chunk.header();
         if self.is_chained() {
-            // SAFETY: the chunk is held, and the flag says that the field is valid.
-            unsafe { (*header).total = (*header).total.wrapping_add_signed(by) };
+            self.resized(by);
         }
         if let Some(mut offload) = self.offload() {
             offload.hdr_len = offload.hdr_len.saturating_add_signed(by as i16);

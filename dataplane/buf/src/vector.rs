@@ -119,10 +119,13 @@ impl Vector {
         other.len -= count;
     }
 
-    /// Empties the vector after its chunks were taken over by other means.
+    /// Gives all packets up to the caller, who takes their chunks over.
     #[inline(always)]
-    pub(crate) fn forget(&mut self) {
-        self.len = 0;
+    pub(crate) fn take_all(&mut self) -> &[Packet] {
+        // Lowered first: if the caller panics the rest is leaked, never given out twice.
+        let len = std::mem::take(&mut self.len).min(VECTOR_SIZE);
+        // SAFETY: slots below the old length are initialised.
+        unsafe { std::slice::from_raw_parts(self.slots.as_ptr().cast::<Packet>(), len) }
     }
 }
 

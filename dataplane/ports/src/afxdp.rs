@@ -307,7 +307,7 @@ impl Port for AfxdpPort {
     #[inline]
     fn receive(&mut self, io: &mut Io<'_>, out: &mut Vector) {
         if self.uncounted > 0 {
-            io.drops.add(Reason::NoBuffers, std::mem::take(&mut self.uncounted));
+            io.missed(Reason::NoBuffers, std::mem::take(&mut self.uncounted));
         }
         if self.unsent {
             self.kick(io.cache);
@@ -352,8 +352,9 @@ impl Port for AfxdpPort {
         });
         let sent = self.queue.as_mut().map_or(0, |queue| queue.tx(&self.frames[..count]));
         for frame in &self.frames[sent..count] {
-            io.drops.add(Reason::TxFull, 1);
-            reclaim(&mut self.ledger, io.cache, &[frame.addr]);
+            if let Some(packet) = self.ledger.receive(frame.addr, frame.len) {
+                io.drop(packet, Reason::TxFull);
+            }
         }
         self.kick(io.cache);
     }

@@ -77,26 +77,61 @@ pub enum LinkState {
     Down(&'static str),
 }
 
-/// What a port may use while it receives or sends: buffers, and a place to count drops.
+/// What a port may use while it receives or sends: buffers, and the means to drop.
 pub struct Io<'a> {
     /// Where buffers come from and go to.
     pub cache: &'a mut Cache,
-    /// The drop counters of the interface.
-    pub drops: &'a Drops,
+    drops: &'a Drops,
+    lost: Lost,
 }
 
-impl Io<'_> {
+/// Packets that a port was given and dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// How many.
+    pub packets: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
+impl<'a> Io<'a> {
+    /// For one call of a port, whose drops are counted in `drops`.
+    #[inline]
+    pub fn new(cache: &'a mut Cache, drops: &'a Drops) -> Io<'a> {
+        Io { cache, drops, lost: Lost::default() }
+    }
+
+    /// Counts frames that were lost before they became packets.
+    #[cold]
+    pub fn missed(&mut self, reason: Reason, frames: u64) {
+        self.drops.add(reason, frames);
+    }
+
+    /// Counts packets as dropped. They stay with the port, which frees them with the others of their vector.
+    #[cold]
+    pub fn refuse(&mut self, packets: &[Packet], reason: Reason) {
+        self.drops.add(reason, packets.len() as u64);
+        self.lost.packets += packets.len() as u64;
+        self.lost.bytes += packets.iter().map(|packet| packet.total_len() as u64).sum::<u64>();
+    }
+
     /// Drops a packet under a reason.
     #[cold]
     pub fn drop(&mut self, packet: Packet, reason: Reason) {
-        self.drops.add(reason, 1);
+        self.refuse(std::slice::from_ref(&packet), reason);
         self.cache.free(packet);
     }
 
     /// Drops all packets of a vector under a reason.
     #[cold]
     pub fn drop_all(&mut self, vector: &mut Vector, reason: Reason) {
-        self.drops.add(reason, vector.len() as u64);
+        self.refuse(vector.as_slice(), reason);
         self.cache.free_all(vector);
+    }
+
+    /// What was dropped so far through this value: after [`Port::transmit`], what was not sent.
+    #[inline]
+    pub fn lost(&self) -> Lost {
+        self.lost
     }
 }

@@ -65,7 +65,7 @@ impl Port for MemoryPort {
         while out.room() > 0 {
             let Some((bytes, offload)) = inbound.pop_front() else { return };
             let Some(mut packet) = frame::copy_in(io.cache, &bytes) else {
-                io.drops.add(Reason::NoBuffers, 1);
+                io.missed(Reason::NoBuffers, 1);
                 continue;
             };
             if let Some(offload) = offload {

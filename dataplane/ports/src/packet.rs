@@ -100,7 +100,7 @@ impl PacketPort {
         let got = slots.each_ref().map(Got::from);
 
         if self.heads.is_empty() {
-            io.drops.add(Reason::NoBuffers, count as u64);
+            io.missed(Reason::NoBuffers, count as u64);
             return count == want;
         }
         for (at, (got, mut packet)) in got.into_iter().zip(self.heads.drain(..)).enumerate() {
@@ -202,7 +202,7 @@ impl Port for PacketPort {
     #[inline]
     fn receive(&mut self, io: &mut Io<'_>, out: &mut Vector) {
         if self.missed > 0 {
-            io.drops.add(Reason::NoBuffers, std::mem::take(&mut self.missed));
+            io.missed(Reason::NoBuffers, std::mem::take(&mut self.missed));
         }
         // As many calls as could fill an empty vector, so that frames that are dropped cannot hold the worker up.
         for _ in 0..paceline_buf::VECTOR_SIZE {
@@ -226,11 +226,11 @@ impl Port for PacketPort {
             match self.send(packets) {
                 Ok(sent) if sent > 0 => packets = packets.get(sent..).unwrap_or_default(),
                 Err(reason) if vnet::is_lasting(reason) => {
-                    io.drops.add(reason, packets.len() as u64);
+                    io.refuse(packets, reason);
                     break;
                 }
                 refused => {
-                    io.drops.add(refused.err().unwrap_or(Reason::TxError), 1);
+                    io.refuse(&packets[..1], refused.err().unwrap_or(Reason::TxError));
                     packets = &packets[1..];
                 }
             }

@@ -127,7 +127,8 @@ impl TapPort {
             && let Ok(room) = packet.prepend(HEADER)
         {
             room[..HEADER].copy_from_slice(&header);
-            self.tap.write(packet.data())
+            // What is refused is counted as it was given.
+            self.tap.write(packet.data()).inspect_err(|_| packet.trim_front(HEADER))
         } else {
             vnet::gather(&header, packet, |pieces| self.tap.write_vectored(pieces))?
         };
@@ -148,7 +149,7 @@ fn accept(io: &mut Io<'_>, mut packet: Packet) -> Read {
 
 #[cold]
 fn no_buffers(io: &mut Io<'_>) -> Read {
-    io.drops.add(Reason::NoBuffers, 1);
+    io.missed(Reason::NoBuffers, 1);
     Read::Dropped
 }
 
@@ -176,16 +177,15 @@ impl Port for TapPort {
 
     #[inline]
     fn transmit(&mut self, io: &mut Io<'_>, vector: &mut Vector) {
-        let mut left = vector.len() as u64;
-        for packet in vector.as_mut_slice() {
-            if let Err(reason) = self.send(packet) {
+        let packets = vector.as_mut_slice();
+        for at in 0..packets.len() {
+            if let Err(reason) = self.send(&mut packets[at]) {
                 if vnet::is_lasting(reason) {
-                    io.drops.add(reason, left);
+                    io.refuse(&packets[at..], reason);
                     break;
                 }
-                io.drops.add(reason, 1);
+                io.refuse(&packets[at..=at], reason);
             }
-            left -= 1;
         }
         io.cache.free_all(vector);
     }

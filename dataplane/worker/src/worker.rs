@@ -240,7 +240,7 @@ impl Worker {
         };
         let counters = &slot.counters[self.number];
         let start = tsc();
-        slot.port.receive(&mut Io { cache: &mut self.cache, drops: &counters.drops }, &mut self.rx);
+        slot.port.receive(&mut Io::new(&mut self.cache, &counters.drops), &mut self.rx);
         if self.rx.is_empty() {
             slot.quiet += 1;
             if slot.quiet > COLD_AFTER && slot.wakes {
@@ -486,7 +486,7 @@ impl Worker {
             self.sleepless -= 1;
         }
         let drops = &slot.counters[self.number].drops;
-        slot.port.close(&mut Io { cache: &mut self.cache, drops });
+        slot.port.close(&mut Io::new(&mut self.cache, drops));
         Some(slot.port)
     }
 }
@@ -512,15 +512,11 @@ fn send(
         }
     }
     let start = tsc();
-    let dropped = counters.drops.total();
-    port.transmit(&mut Io { cache, drops: &counters.drops }, tx);
-    let dropped = counters.drops.total() - dropped;
+    let mut io = Io::new(cache, &counters.drops);
+    port.transmit(&mut io, tx);
+    let lost = io.lost();
     counters.tx_cycles.add(tsc().wrapping_sub(start));
     counters.tx_vectors.add(1);
-    counters.tx_packets.add(packets - dropped.min(packets));
-    counters.tx_bytes.add(if dropped == 0 {
-        bytes
-    } else {
-        bytes * (packets - dropped.min(packets)) / packets
-    });
+    counters.tx_packets.add(packets.saturating_sub(lost.packets));
+    counters.tx_bytes.add(bytes.saturating_sub(lost.bytes));
 }

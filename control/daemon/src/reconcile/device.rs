@@ -125,7 +125,7 @@ pub fn afxdp(
             // Only a port that is closed gives back the chunks that the kernel has.
             let (mut cache, drops) = (pool.cache(), Drops::default());
             for mut port in ports {
-                port.close(&mut Io { cache: &mut cache, drops: &drops });
+                port.close(&mut Io::new(&mut cache, &drops));
             }
             Err(error)
         }

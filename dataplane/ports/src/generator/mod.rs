@@ -74,7 +74,7 @@ impl Running {
         };
         self.left -= want as u64;
         if made < want {
-            io.drops.add(Reason::NoBuffers, (want - made) as u64);
+            io.missed(Reason::NoBuffers, (want - made) as u64);
         }
     }
 

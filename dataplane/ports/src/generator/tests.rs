@@ -14,7 +14,7 @@ fn frames(config: &GeneratorConfig, calls: usize) -> Vec<Vec<u8>> {
     let mut port = GeneratorPort::open(config).expect("a good configuration");
     let (mut out, mut frames) = (Vector::new(), Vec::new());
     for _ in 0..calls {
-        port.receive(&mut Io { cache: &mut cache, drops: &drops }, &mut out);
+        port.receive(&mut Io::new(&mut cache, &drops), &mut out);
         frames.extend(out.as_slice().iter().map(|p| p.segments().flatten().copied().collect::<Vec<u8>>()));
         cache.free_all(&mut out);
     }
@@ -136,7 +136,7 @@ fn an_exhausted_pool_is_counted() {
             StreamConfig { sizes: Sizes::List(vec![sizes]), count: Some(256), ..StreamConfig::default() };
         let (mut port, mut out) = (GeneratorPort::open(&one(config)).expect("good"), Vector::new());
         let before = drops.get(Reason::NoBuffers);
-        port.receive(&mut Io { cache: &mut cache, drops: &drops }, &mut out);
+        port.receive(&mut Io::new(&mut cache, &drops), &mut out);
         assert_eq!(out.len() as u64 + drops.get(Reason::NoBuffers) - before, 256);
         assert!(!out.is_empty() && out.len() <= 64);
         cache.free_all(&mut out);

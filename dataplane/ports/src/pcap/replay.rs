@@ -46,7 +46,7 @@ impl Replay {
                         io.drop(packet, Reason::GraphFull);
                     }
                 }
-                None => io.drops.add(Reason::NoBuffers, 1),
+                None => io.missed(Reason::NoBuffers, 1),
             }
         }
     }

@@ -28,7 +28,7 @@ fn record(file: &Path, snap: u32) -> PcapConfig {
 fn through_a_file(frames: &[Vec<u8>], snap: u32) -> Vec<Vec<u8>> {
     let (dir, pool, drops) = (tempdir().expect("a directory"), Pool::small(1024), Drops::default());
     let (file, mut cache, mut vector) = (dir.path().join("frames.pcap"), pool.cache(), Vector::new());
-    let mut io = Io { cache: &mut cache, drops: &drops };
+    let mut io = Io::new(&mut cache, &drops);
     let mut port = PcapPort::open(&record(&file, snap), &pool).expect("a file");
     for frame in frames {
         assert!(vector.push(frame::copy_in(io.cache, frame).expect("chunks")).is_ok());
@@ -77,7 +77,7 @@ fn a_full_queue_is_counted_and_nothing_leaks() {
     let mut port = PcapPort::open(&record(&file, 64), &pool).expect("a file");
     let mut sent = 0;
     for _ in 0..100 {
-        let mut io = Io { cache: &mut cache, drops: &drops };
+        let mut io = Io::new(&mut cache, &drops);
         while let Some(packet) = frame::copy_in(io.cache, &[1; 60]) {
             if let Err(packet) = vector.push(packet) {
                 io.cache.free(packet);
@@ -87,7 +87,7 @@ fn a_full_queue_is_counted_and_nothing_leaks() {
         sent += vector.len() as u64;
         port.transmit(&mut io, &mut vector);
     }
-    port.close(&mut Io { cache: &mut cache, drops: &drops });
+    port.close(&mut Io::new(&mut cache, &drops));
     drop(port);
     drop(cache);
     assert_eq!(pool.stats().free, 2048);
@@ -102,12 +102,12 @@ fn a_disk_that_is_full_takes_the_port_down() {
     let mut port = PcapPort::open(&record(Path::new("/dev/full"), 64), &pool).expect("a device");
     assert_eq!(port.state(), LinkState::Up);
     while port.state() == LinkState::Up {
-        let mut io = Io { cache: &mut cache, drops: &drops };
+        let mut io = Io::new(&mut cache, &drops);
         vector.push(frame::copy_in(io.cache, &[1; 60]).expect("a chunk")).expect("room");
         port.transmit(&mut io, &mut vector);
         std::thread::sleep(Duration::from_millis(1));
     }
-    let mut io = Io { cache: &mut cache, drops: &drops };
+    let mut io = Io::new(&mut cache, &drops);
     vector.push(frame::copy_in(io.cache, &[1; 60]).expect("a chunk")).expect("room");
     let before = drops.get(Reason::TxError);
     port.transmit(&mut io, &mut vector);
@@ -144,7 +144,7 @@ fn pcapng_is_read_with_its_units_and_timing_and_repetition_work() {
         let mut port = PcapPort::open(&replay(&file, true, true), &pool).expect("a capture");
         let (mut cache, mut vector, start) = (pool.cache(), Vector::new(), Instant::now());
         while vector.len() < 6 {
-            port.receive(&mut Io { cache: &mut cache, drops: &drops }, &mut vector);
+            port.receive(&mut Io::new(&mut cache, &drops), &mut vector);
         }
         assert!(start.elapsed() >= Duration::from_millis(4), "two rounds of 2 ms");
         let firsts: Vec<u8> = vector.as_slice().iter().map(|p| p.data()[0]).collect();

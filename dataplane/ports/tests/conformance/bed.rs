@@ -147,7 +147,7 @@ impl Bed {
     pub fn receive(&mut self, want: usize) -> Vec<Vec<u8>> {
         let (mut got, mut out) = (Vec::new(), Vector::new());
         patiently(|| {
-            self.port.receive(&mut Io { cache: &mut self.cache, drops: &self.drops }, &mut out);
+            self.port.receive(&mut Io::new(&mut self.cache, &self.drops), &mut out);
             got.extend(out.as_slice().iter().map(bytes).filter(|frame| ours(frame)));
             self.cache.free_all(&mut out);
             got.len() >= want
@@ -159,7 +159,7 @@ impl Bed {
     pub fn receive_held(&mut self, want: usize) -> Vec<Packet> {
         let (mut got, mut out, before) = (Vec::new(), Vector::new(), self.drops.total());
         patiently(|| {
-            self.port.receive(&mut Io { cache: &mut self.cache, drops: &self.drops }, &mut out);
+            self.port.receive(&mut Io::new(&mut self.cache, &self.drops), &mut out);
             out.drain(
                 |packet| if ours(&bytes(&packet)) { got.push(packet) } else { self.cache.free(packet) },
             );
@@ -190,7 +190,7 @@ impl Bed {
         for packet in packets {
             assert!(vector.push(packet).is_ok(), "a vector holds {VECTOR_SIZE}");
         }
-        self.port.transmit(&mut Io { cache: &mut self.cache, drops: &self.drops }, &mut vector);
+        self.port.transmit(&mut Io::new(&mut self.cache, &self.drops), &mut vector);
         assert!(vector.is_empty());
     }
 
@@ -209,7 +209,7 @@ impl Bed {
 
     /// Ends the port: every chunk must be back.
     pub fn end(mut self) {
-        self.port.close(&mut Io { cache: &mut self.cache, drops: &self.drops });
+        self.port.close(&mut Io::new(&mut self.cache, &self.drops));
         drop(self.port);
         drop(self.cache);
         assert_eq!(self.pool.stats().free, CHUNKS, "chunks leaked");

@@ -58,10 +58,10 @@ fn a_second_afxdp_port_on_a_queue_is_refused_and_leaks_nothing() {
     assert_eq!(pool.stats().in_use, 64);
 
     let (mut cache, drops) = (pool.cache(), Drops::default());
-    first.close(&mut Io { cache: &mut cache, drops: &drops });
+    first.close(&mut Io::new(&mut cache, &drops));
     assert_eq!(first.state(), LinkState::Down("closed"));
     drop((first, cache));
     assert_eq!(pool.stats().free, 256);
     let mut again = open(&config).expect("the queue is free again").remove(0);
-    again.close(&mut Io { cache: &mut pool.cache(), drops: &drops });
+    again.close(&mut Io::new(&mut pool.cache(), &drops));
 }

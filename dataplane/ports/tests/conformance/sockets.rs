@@ -62,7 +62,7 @@ fn join(pool: &Arc<Pool>, ports: &mut [Box<dyn Port>; 2], done: &AtomicBool) -> 
     let (mut cache, mut vector) = (pool.cache(), Vector::new());
     while !done.load(Relaxed) {
         let [from, to] = ports;
-        let mut io = Io { cache: &mut cache, drops: &drops };
+        let mut io = Io::new(&mut cache, &drops);
         from.receive(&mut io, &mut vector);
         let offloaded = vector.as_slice().iter().filter(|packet| packet.offload().is_some());
         largest = offloaded.map(Packet::total_len).fold(largest, usize::max);
@@ -70,7 +70,7 @@ fn join(pool: &Arc<Pool>, ports: &mut [Box<dyn Port>; 2], done: &AtomicBool) -> 
         ports.swap(0, 1);
     }
     for port in ports {
-        port.close(&mut Io { cache: &mut cache, drops: &drops });
+        port.close(&mut Io::new(&mut cache, &drops));
     }
     drop(cache);
     assert_eq!(pool.stats().free, CHUNKS, "chunks leaked");

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use paceline_buf::{HugePages, PoolConfig};
-use paceline_graph::UnknownUnicast;
-use paceline_ports::{MemoryPeer, MemoryPort};
+use paceline_buf::{HugePages, PoolConfig, Vector};
+use paceline_graph::{Reason, UnknownUnicast};
+use paceline_ports::{Io, MemoryPeer, MemoryPort};
 
 use super::*;
 use crate::spec::{BridgeSpec, InterfaceSpec, MemberSpec};
@@ -50,6 +50,14 @@ fn arrives(peer: &MemoryPeer, want: &[u8]) -> bool {
         }
     }
     false
+}
+
+fn eventually(mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !done() {
+        assert!(Instant::now() < deadline, "it never came to be");
+        std::thread::sleep(Duration::from_micros(100));
+    }
 }
 
 fn full_again(engine: Engine) {
@@ -126,6 +134,51 @@ fn a_trace_tells_the_whole_way() {
     full_again(engine);
 }
 
+/// Takes every other frame, and drops the rest as a full device does.
+struct Picky(bool);
+
+impl Port for Picky {
+    fn kind(&self) -> &'static str {
+        "picky"
+    }
+
+    fn receive(&mut self, _io: &mut Io<'_>, _out: &mut Vector) {}
+
+    fn transmit(&mut self, io: &mut Io<'_>, vector: &mut Vector) {
+        vector.drain(|packet| {
+            self.0 = !self.0;
+            if self.0 { io.cache.free(packet) } else { io.drop(packet, Reason::TxFull) }
+        });
+    }
+
+    fn is_source(&self) -> bool {
+        false
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::ALL
+    }
+}
+
+#[test]
+fn what_a_port_drops_is_not_counted_as_sent() {
+    let mut engine = engine(1, Mode::Adaptive);
+    let a = attach(&mut engine, "a");
+    engine.attach("b", vec![Box::new(Picky(false))]).expect("attached");
+    engine.configure(topology(&["a", "b"])).expect("configured");
+    let lengths = [60, 1500, 70, 1400, 80];
+    for len in lengths {
+        let mut frame = frame(1, 2);
+        frame.resize(len, 0);
+        a.send(&frame);
+    }
+    eventually(|| engine.interfaces()[0].rx_packets == 5);
+    engine.configure(topology(&["a", "b"])).expect("the vector that was under way is out");
+    let view = &engine.interfaces()[1];
+    assert_eq!((view.tx_packets, view.tx_bytes, view.drops), (3, 60 + 70 + 80, 2));
+    full_again(engine);
+}
+
 #[test]
 fn a_wrong_core_is_named() {
     let config = EngineConfig { cores: vec![Some(9999)], ..EngineConfig::default() };
@@ -143,10 +196,7 @@ fn an_interface_without_a_bridge_drops_and_says_so() {
     lonely.bridges.clear();
     engine.configure(lonely).expect("configured");
     a.send(&frame(1, 2));
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while engine.drops().is_empty() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    eventually(|| !engine.drops().is_empty());
     let drops = engine.drops();
     assert!(drops.iter().any(|d| d.scope == "node" && d.name == "l2-bridge" && d.reason == "no-bridge"));
     assert!(drops.iter().any(|d| d.scope == "interface" && d.name == "a" && d.packets == 1));

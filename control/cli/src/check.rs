@@ -7,12 +7,12 @@ use paceline_model::{Config, VlanMode};
 use serde_json::{Value, json};
 
 use crate::fail::Fail;
-use crate::table::{Column, number, plain, print, say, text};
+use crate::table::{Column, number, plain, print, say, text, words};
 
 const PORTS: &[Column] = &[
     text("port", |row| plain(&row["name"])),
     text("kind", |row| plain(&row["kind"])),
-    text("of", |row| plain(&row["of"])),
+    words("of", |row| plain(&row["of"])),
     number("mtu", |row| plain(&row["mtu"])),
     number("queues", |row| plain(&row["queues"])),
     text("bridge", |row| plain(&row["bridge"])),
@@ -50,7 +50,7 @@ fn row(port: &Port, bridges: &[Bridge]) -> Value {
         "mtu": port.mtu,
         "queues": port.queues,
         "bridge": found.as_ref().map(|(bridge, _)| bridge),
-        "vlan": found.and_then(|(_, member)| member.vlan).map(|vlan| words(&vlan)),
+        "vlan": found.and_then(|(_, member)| member.vlan).map(|vlan| tags(&vlan)),
     })
 }
 
@@ -79,7 +79,7 @@ fn of(port: &Port) -> String {
     }
 }
 
-fn words(vlan: &VlanMode) -> String {
+fn tags(vlan: &VlanMode) -> String {
     match vlan {
         VlanMode::Access(vlan) => format!("access {vlan}"),
         VlanMode::Tunnel(vlan) => format!("tunnel {vlan}"),

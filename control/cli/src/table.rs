@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, TableComponent, presets};
 use serde_json::Value;
 
 use crate::fail::Fail;
@@ -12,22 +12,34 @@ const WIDTH: u16 = 100;
 
 /// One column: its title, and its text of a row.
 pub struct Column {
-    /// Above it.
-    pub title: &'static str,
-    /// The field of a row, or several of them put together.
-    pub text: fn(&Value) -> String,
-    /// Numbers stand at the right.
-    pub right: bool,
+    title: &'static str,
+    text: fn(&Value) -> String,
+    kind: Kind,
 }
 
-/// A column of text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A name or the like: never broken.
+    Text,
+    /// At the right.
+    Number,
+    /// Takes several lines where there is no room.
+    Words,
+}
+
+/// A column of names and other short texts.
 pub const fn text(title: &'static str, text: fn(&Value) -> String) -> Column {
-    Column { title, text, right: false }
+    Column { title, text, kind: Kind::Text }
 }
 
 /// A column of numbers.
 pub const fn number(title: &'static str, text: fn(&Value) -> String) -> Column {
-    Column { title, text, right: true }
+    Column { title, text, kind: Kind::Number }
+}
+
+/// A column of sentences and lists.
+pub const fn words(title: &'static str, text: fn(&Value) -> String) -> Column {
+    Column { title, text, kind: Kind::Words }
 }
 
 /// A value in words: nothing for null, a list by its elements.
@@ -61,11 +73,16 @@ pub fn print(columns: &[Column], rows: &[Value], none: &str) -> Result<(), Fail>
         table.add_row(columns.iter().map(|column| (column.text)(row)));
     }
     for (column, shown) in columns.iter().zip(table.column_iter_mut()) {
-        if column.right {
+        shown.set_padding((0, 1));
+        if column.kind != Kind::Words {
+            shown.set_constraint(ColumnConstraint::ContentWidth);
+        }
+        if column.kind == Kind::Number {
             shown.set_cell_alignment(CellAlignment::Right);
         }
     }
-    say(&table.trim_fmt())
+    let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    say(&lines.join("\n"))
 }
 
 /// Prints the fields of one object, one below the other.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::args::What;
-use crate::table::{Column, number, plain, text};
+use crate::table::{Column, number, plain, text, words};
 
 /// A field as it is.
 macro_rules! field {
@@ -30,7 +30,7 @@ pub fn of(what: What) -> (&'static [Column], &'static str) {
 const INTERFACES: &[Column] = &[
     text("name", field!("name")),
     text("kind", field!("kind")),
-    text("state", |row| state(row, "reason")),
+    words("state", |row| state(row, "reason")),
     text("bridge", field!("bridge")),
     number("mtu", field!("mtu")),
     number("queues", field!("queues")),
@@ -42,7 +42,7 @@ const INTERFACES: &[Column] = &[
 const BRIDGES: &[Column] = &[
     text("name", field!("name")),
     text("vlan", field!("vlan")),
-    text("members", field!("members")),
+    words("members", field!("members")),
     number("macs", |row| format!("{}/{}", row["macs"], row["mac_limit"])),
     number("age", |row| format!("{} s", row["mac_age_s"])),
     text("learn", field!("learn")),
@@ -74,7 +74,7 @@ const DROPS: &[Column] = &[
     text("at", |row| format!("{} {}", plain(&row["scope"]), plain(&row["name"]))),
     text("reason", field!("reason")),
     number("packets", field!("packets")),
-    text("meaning", field!("description")),
+    words("meaning", field!("description")),
 ];
 
 const NETWORKS: &[Column] = &[
@@ -83,7 +83,7 @@ const NETWORKS: &[Column] = &[
     text("mode", field!("mode")),
     text("attach", field!("attach")),
     number("mtu", field!("mtu")),
-    text("subnets", field!("subnets")),
+    words("subnets", field!("subnets")),
     text("internal", field!("internal")),
     number("endpoints", field!("endpoints")),
 ];
@@ -93,11 +93,11 @@ const ENDPOINTS: &[Column] = &[
     text("network", |row| short(&row["network"])),
     text("attach", field!("attach")),
     text("mac", field!("mac")),
-    text("addresses", |row| {
+    words("addresses", |row| {
         let given = |name| row[name].as_str();
         [given("ipv4"), given("ipv6")].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }),
-    text("state", |row| state(row, "error")),
+    words("state", |row| state(row, "error")),
 ];
 
 const WORKERS: &[Column] = &[

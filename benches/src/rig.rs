@@ -43,7 +43,7 @@ impl Rig {
             sink: counters(),
             node_counters: Arc::clone(&link.node_counters),
             nodes: link.nodes.clone(),
-            link: link,
+            link,
         };
         let mut snapshot = Snapshot { bridges, ..Snapshot::default() };
         let source: Box<dyn Port> = Box::new(GeneratorPort::open(generator)?);
@@ -74,7 +74,9 @@ impl Rig {
             ports.push(Command::AddPort { interface: index, port, counters });
         }
         rig.order(Command::Publish(Arc::new(snapshot)));
-        ports.into_iter().for_each(|port| rig.order(port));
+        for port in ports {
+            rig.order(port);
+        }
         Ok(rig)
     }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
 use paceline_model::config::Api;
 
+use crate::bench::Bench;
+
 /// A userspace packet switch, and a network and IPAM driver for Docker.
 #[derive(Debug, Parser)]
 #[command(
@@ -56,6 +58,8 @@ pub enum Command {
     Clear(Clear),
     /// Capture the frames of a port to a file
     Pcap(Pcap),
+    /// Measure the switch on this machine
+    Bench(Bench),
     /// Print completions for a shell
     #[command(after_help = "Examples:\n  \
         paceline completions bash > /etc/bash_completion.d/paceline\n  \

@@ -19,6 +19,9 @@ pub enum Fail {
     /// The running switch did not answer, or refused.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// A benchmark.
+    #[error(transparent)]
+    Bench(#[from] paceline_bench::BenchError),
     /// A file of the user.
     #[error("{}: {source}", path.display())]
     File {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench;
 mod check;
 mod config;
 mod fail;
@@ -37,6 +38,7 @@ fn execute(args: Args) -> Result<(), Fail> {
         Command::Clear(Clear::Macs { bridge }) => ask(show::clear_macs(&client, bridge)),
         Command::Clear(Clear::Trace) => ask(trace::clear(&client)),
         Command::Pcap(options) => ask(pcap::capture(&client, options)),
+        Command::Bench(options) => bench::bench(&options),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "paceline", &mut io::stdout());
             Ok(())

@@ -25,12 +25,11 @@ pub fn check(file: &Path) -> Result<(), Fail> {
     let rows: Vec<_> = config.ports.iter().map(|port| row(port, &config.bridges)).collect();
     print(PORTS, &rows, "no ports")?;
     say(&format!("bridges: {}", list(config.bridges.iter().map(|bridge| bridge.name.as_str()))))?;
-    let docker = &config.docker;
-    say(&match docker.enabled {
-        true => {
-            format!("Docker driver on {}, containers attached by {}", docker.socket.display(), docker.attach)
-        }
-        false => "no Docker driver".into(),
+    let (docker, socket) = (&config.docker, config.docker.socket.display());
+    say(&if docker.enabled {
+        format!("Docker driver on {socket}, containers attached by {}", docker.attach)
+    } else {
+        "no Docker driver".into()
     })?;
     let cores = config.workers.cores.as_ref().map(|cores| cores.iter().map(ToString::to_string).collect());
     let cores: Vec<String> = cores.unwrap_or_else(|| vec!["the last one".into()]);
@@ -91,4 +90,20 @@ fn tags(vlan: &VlanMode) -> String {
 fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.collect();
     if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_example_can_be_used() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+        let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+        assert!(!files.is_empty());
+        for file in files {
+            check(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! How a command ends when it cannot do what it was asked.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use miette::{GraphicalReportHandler, GraphicalTheme};
 use paceline_daemon::{ClientError, RunError};
 use paceline_model::ConfigError;
 
@@ -42,12 +43,49 @@ impl Fail {
             // `paceline show … | head` is no error.
             Self::System(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Self::Config(error) => {
-                let _ = write!(io::stderr(), "{:?}", miette::Report::new(error));
+                let theme = if io::stderr().is_terminal() {
+                    GraphicalTheme::default()
+                } else {
+                    GraphicalTheme::unicode_nocolor()
+                };
+                let _ = write!(io::stderr(), "{}", picture(&error, theme));
             }
             other => {
                 let _ = writeln!(io::stderr(), "error: {other}");
             }
         }
         ExitCode::FAILURE
+    }
+}
+
+/// The problems of a configuration file, each below its line.
+fn picture(error: &ConfigError, theme: GraphicalTheme) -> String {
+    let mut picture = String::new();
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(100).with_links(false);
+    // Only a string that cannot grow would be an error.
+    let _ = handler.render_report(&mut picture, error);
+    picture
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paceline_model::Config;
+    use paceline_model::config::Host;
+
+    #[test]
+    fn problems_are_shown_where_they_are() {
+        let text = "\
+[workers]
+idle_spin_us = 2000000
+
+[[port]]
+name = \"a\"
+kind = \"tap\"
+quues = 2
+";
+        let error = Config::parse("sim.toml", text, &Host::default()).unwrap_err();
+        let picture = picture(&error, GraphicalTheme::unicode_nocolor());
+        assert_eq!(picture, include_str!("golden/problems.txt"), "{picture}");
     }
 }

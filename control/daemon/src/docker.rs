@@ -42,17 +42,13 @@ impl Control for Docker {
     async fn reconcile(&self, subject: Subject) -> Result<(), DriverError> {
         self.switch.requests().make().await;
         let Subject::Endpoint(id) = subject else { return Ok(()) };
-        match self.switch.model(|model| model.endpoints.get(&id).map(|endpoint| endpoint.port.clone())) {
-            Some(port) => match self.switch.failure(&port) {
-                Some(error) => Err(DriverError::Reconcile(error.into())),
-                None => Ok(()),
-            },
-            None => {
-                // Its port is closed; its link goes, too.
-                self.sweeper.sweep().await;
-                Ok(())
-            }
-        }
+        let port = self.switch.model(|model| model.endpoints.get(&id).map(|endpoint| endpoint.port.clone()));
+        let Some(port) = port else {
+            // Its port is closed; its link goes, too.
+            self.sweeper.sweep().await;
+            return Ok(());
+        };
+        self.switch.failure(&port).map_or(Ok(()), |error| Err(DriverError::Reconcile(error.into())))
     }
 
     fn is_sandbox(&self, path: &Path) -> bool {

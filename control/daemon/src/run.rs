@@ -136,10 +136,8 @@ fn stopping(switch: &Arc<Switch>) -> impl Future<Output = ()> + Send + 'static {
 fn ready(switch: &Switch) {
     let (workers, interfaces) = switch.engine(|engine| (engine.workers(), engine.attached().len()));
     let config = switch.config();
-    let docker = match config.docker.enabled {
-        true => format!("Docker on {}", config.docker.socket.display()),
-        false => "no Docker".into(),
-    };
+    let docker = config.docker.socket.display();
+    let docker = if config.docker.enabled { format!("Docker on {docker}") } else { "no Docker".into() };
     let api = config.api.socket.display();
     tracing::info!("ready: workers: {workers}, interfaces: {interfaces}, {docker}, API on {api}");
     notify(&[NotifyState::Ready]);

@@ -127,20 +127,31 @@ impl Switch {
 
     /// Takes endpoints of containers that are gone out of the model, with their addresses: the engine will not.
     pub(crate) fn forget_leftovers(&self) {
-        let used: BTreeSet<PathBuf> = self.model(|model| {
-            model.endpoints.values().filter_map(|endpoint| endpoint.sandbox.clone()).collect()
+        let (joined, waiting) = self.model(|model| {
+            let (joined, waiting): (Vec<_>, Vec<_>) = model.endpoints.values().partition(|e| e.joined());
+            let sandboxes: BTreeSet<PathBuf> = joined.into_iter().filter_map(|e| e.sandbox.clone()).collect();
+            (sandboxes, waiting.into_iter().map(|e| e.id.clone()).collect())
         });
-        let dead = {
+        let (dead, overdue) = {
             let mut sandboxes = lock(&self.sandboxes);
-            sandboxes.retain(&used);
-            used.iter().any(|path| !sandboxes.may_live(path))
+            sandboxes.retain(&joined);
+            (joined.iter().any(|path| !sandboxes.may_live(path)), sandboxes.overdue(waiting))
         };
-        // The model is locked only if there is something to do.
-        if dead {
-            let forget = |model: &mut Model| Ok(forget_leftovers(model, |path| self.may_live(path)));
-            if let Err::<_, StoreError>(error) = self.update(forget) {
-                tracing::error!("endpoints of containers that are gone stay: {error}");
+        if !dead && overdue.is_empty() {
+            return;
+        }
+        let forget = |model: &mut Model| {
+            for id in overdue {
+                // As if it had joined nowhere.
+                if let Some(endpoint) = model.endpoints.get_mut(&id).filter(|endpoint| !endpoint.joined()) {
+                    endpoint.sandbox = Some(PathBuf::new());
+                }
             }
+            let may_live = |path: &Path| !path.as_os_str().is_empty() && self.may_live(path);
+            Ok(forget_leftovers(model, may_live))
+        };
+        if let Err::<_, StoreError>(error) = self.update(forget) {
+            tracing::error!("endpoints of containers that are gone stay: {error}");
         }
     }
 }

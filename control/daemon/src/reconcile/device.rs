@@ -26,9 +26,8 @@ pub struct Device {
 impl Device {
     /// The device `name` of the namespace `netns`: a name of `ip netns`, a path, or ours.
     pub fn new(name: IfName, netns: Option<&str>) -> Self {
-        let path = |netns: &str| match netns.contains('/') {
-            true => netns.into(),
-            false => PathBuf::from("/run/netns").join(netns),
+        let path = |netns: &str| {
+            if netns.contains('/') { netns.into() } else { PathBuf::from("/run/netns").join(netns) }
         };
         Self { name, netns: netns.map(path) }
     }

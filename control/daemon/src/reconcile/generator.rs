@@ -18,8 +18,8 @@ fn stream(stream: &Stream) -> StreamConfig {
         destination_mac: mac(&stream.dst_mac),
         vlan: stream.vlan.map(Into::into),
         addresses: addresses(&stream.src_ip, &stream.dst_ip),
-        source_port: port(&stream.src_port),
-        destination_port: port(&stream.dst_port),
+        source_port: port(stream.src_port),
+        destination_port: port(stream.dst_port),
         order: Order::Sequential,
         rate: stream.rate_pps,
         count: stream.count,
@@ -35,7 +35,7 @@ fn mac(range: &Interval<MacAddr>) -> Span<[u8; 6]> {
     span(range.first().octets(), (u64::from(range.last()) - u64::from(range.first())).into())
 }
 
-fn port(range: &Interval<u16>) -> Span<u16> {
+fn port(range: Interval<u16>) -> Span<u16> {
     span(range.first(), (range.last() - range.first()).into())
 }
 

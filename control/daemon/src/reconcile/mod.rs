@@ -237,7 +237,7 @@ impl Reconciler {
                 Ok(true) => self.switch.was_there(sandbox),
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::warn!(endpoint = %endpoint.id, "not known if it is still there: {error}")
+                    tracing::warn!(endpoint = %endpoint.id, "not known if it is still there: {error}");
                 }
             }
         }

@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use paceline_attach::{End, Error, Links};
-use paceline_model::Endpoint;
+use paceline_model::{Endpoint, EndpointId};
 use paceline_sys::NetNs;
 
 use super::container::is_marked;
 
-/// How long a container may take from Join to its namespace. The engine itself gives up on a call after 15 s.
+/// How long a container may take from `CreateEndpoint` to Join, or from there to its namespace. The engine itself gives up on a call after 15 s.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is known of containers' network namespaces.
@@ -27,6 +27,8 @@ pub struct Sandboxes {
     seen: BTreeSet<PathBuf>,
     /// Those that were never there, and since when they are awaited.
     awaited: BTreeMap<PathBuf, Instant>,
+    /// Endpoints that have not joined, or left, and since when they are known.
+    waiting: BTreeMap<EndpointId, Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +54,15 @@ impl Sandboxes {
         }
         let since = self.awaited.entry(path.into()).or_insert_with(Instant::now);
         since.elapsed() < PATIENCE
+    }
+
+    /// Those endpoints of `waiting`, which are not joined, that have been so for too long: the engine does nothing between two
+    /// calls that takes its time.
+    pub fn overdue(&mut self, waiting: BTreeSet<EndpointId>) -> Vec<EndpointId> {
+        let since = |id: &EndpointId| self.waiting.get(id).copied().unwrap_or_else(Instant::now);
+        self.waiting = waiting.into_iter().map(|id| (id.clone(), since(&id))).collect();
+        let overdue = self.waiting.iter().filter(|(_, since)| since.elapsed() >= PATIENCE);
+        overdue.map(|(id, _)| id.clone()).collect()
     }
 
     /// Forgets all others.

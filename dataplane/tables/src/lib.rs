@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod mac;
+mod sync;
 
 pub use mac::{Learn, MacEntry, MacReader, MacTable};

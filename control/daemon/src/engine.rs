@@ -29,10 +29,8 @@ pub fn start(config: &Config) -> Result<Engine, EngineError> {
     })?;
     if let Some(why) = engine.pool().region().fallback() {
         tracing::warn!(
-            "packet buffers are on 4 KiB pages, as there are no huge pages ({why}). This costs a TLB miss for many packets: \
-             some percent with few flows, more with many. `sysctl vm.nr_hugepages={}` before the start gives them; \
-             buffers.hugepages = \"never\" ends this warning",
-            (buffers.count as usize * buffers.size as usize).div_ceil(2 << 20)
+            "packet buffers are on 4 KiB pages: {why}. It costs translations (TLB misses) for packets and tables, more with \
+             more flows; buffers.hugepages = \"never\" ends this warning"
         );
     }
     Ok(engine)

@@ -28,7 +28,7 @@ mod switch;
 
 pub use client::{Client, ClientError};
 pub use run::{RunError, run};
-pub use switch::Switch;
+pub use switch::{Failure, Switch};
 
 /// What a configuration must fit on this host.
 pub fn host() -> paceline_model::config::Host {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use paceline_cnm::forget_leftovers;
-use paceline_model::{Config, Model, PortName};
+use paceline_model::{Attach, Config, DesiredKind, DesiredPort, Model, PortName};
 use paceline_store::{Store, StoreError};
 use paceline_worker::Engine;
 use tokio::sync::watch;
@@ -19,10 +19,33 @@ pub struct Switch {
     config: Config,
     store: Mutex<Store>,
     engine: Mutex<Engine>,
-    failures: Mutex<BTreeMap<PortName, String>>,
+    failures: Mutex<BTreeMap<PortName, Failure>>,
     sandboxes: Mutex<Sandboxes>,
     requests: Requests,
     stopping: watch::Sender<bool>,
+}
+
+/// A port that could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind of port it would be.
+    pub kind: &'static str,
+    /// Its MTU, in bytes.
+    pub mtu: u16,
+    /// Why it could not.
+    pub error: String,
+}
+
+/// The kind of port that comes of it, as the engine names it.
+fn kind(port: &DesiredPort) -> &'static str {
+    match &port.kind {
+        DesiredKind::Configured(kind) => kind.name(),
+        DesiredKind::Container(link) => match link.attach {
+            Attach::Tap => "tap",
+            Attach::Veth => "packet",
+            Attach::Afxdp => "afxdp",
+        },
+    }
 }
 
 impl Switch {
@@ -97,12 +120,21 @@ impl Switch {
 
     /// Why a port could not be opened, if so.
     pub fn failure(&self, port: &PortName) -> Option<String> {
-        lock(&self.failures).get(port).cloned()
+        lock(&self.failures).get(port).map(|failure| failure.error.clone())
+    }
+
+    /// All ports that could not be opened.
+    pub fn failures(&self) -> BTreeMap<PortName, Failure> {
+        lock(&self.failures).clone()
     }
 
     /// Notes why a port could not be opened; whether that is news.
-    pub(crate) fn failed(&self, port: &PortName, error: &str) -> bool {
-        lock(&self.failures).insert(port.clone(), error.to_owned()).is_none_or(|old| old != error)
+    pub(crate) fn failed(&self, name: &PortName, port: &DesiredPort, error: String) -> bool {
+        let failure = Failure { kind: kind(port), mtu: port.mtu, error };
+        let mut failures = lock(&self.failures);
+        let news = failures.get(name) != Some(&failure);
+        failures.insert(name.clone(), failure);
+        news
     }
 
     /// Notes that a port is open.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use paceline_worker::{BridgeView, DropView, Engine, InterfaceView, MacView, NodeView, WorkerView};
+use paceline_worker::{BridgeView, DropView, InterfaceView, MacView, NodeView, WorkerView};
 
 use super::views::{self, BuffersView, EndpointView, NetworkView, VersionView};
 use crate::Switch;
@@ -26,7 +26,7 @@ pub async fn version(State(switch): Shared) -> Json<VersionView> {
 }
 
 pub async fn interfaces(State(switch): Shared) -> Json<Vec<InterfaceView>> {
-    Json(switch.engine(Engine::interfaces))
+    Json(views::interfaces(&switch))
 }
 
 pub async fn bridges(State(switch): Shared) -> Json<Vec<BridgeView>> {

@@ -2,7 +2,7 @@
 
 use paceline_buf::PoolStats;
 use paceline_model::{Endpoint, Model, Network};
-use paceline_worker::InterfaceView;
+use paceline_worker::{Engine, InterfaceView};
 use serde::Serialize;
 
 use crate::Switch;
@@ -100,6 +100,30 @@ pub struct EndpointView {
     pub error: Option<String>,
 }
 
+/// All interfaces, ordered by name, and those ports that could not be opened: their state is `error`.
+pub fn interfaces(switch: &Switch) -> Vec<InterfaceView> {
+    let mut views = switch.engine(Engine::interfaces);
+    for (name, failure) in switch.failures() {
+        views.retain(|view| view.name != name.as_str());
+        views.push(InterfaceView {
+            name: name.to_string(),
+            kind: failure.kind.into(),
+            state: "error".into(),
+            reason: Some(failure.error),
+            mtu: failure.mtu.into(),
+            bridge: None,
+            queues: 0,
+            rx_packets: 0,
+            rx_bytes: 0,
+            tx_packets: 0,
+            tx_bytes: 0,
+            drops: 0,
+        });
+    }
+    views.sort_by(|a, b| a.name.cmp(&b.name));
+    views
+}
+
 /// All networks, ordered by ID.
 pub fn networks(switch: &Switch) -> Vec<NetworkView> {
     let default = switch.config().docker.attach;
@@ -122,11 +146,11 @@ pub fn networks(switch: &Switch) -> Vec<NetworkView> {
 
 /// All endpoints, ordered by ID.
 pub fn endpoints(switch: &Switch) -> Vec<EndpointView> {
-    let interfaces = switch.engine(paceline_worker::Engine::interfaces);
+    let interfaces = interfaces(switch);
     let view = |model: &Model, endpoint: &Endpoint| {
         let port = endpoint.port.as_str();
         let interface = interfaces.iter().find(|interface| interface.name == port);
-        let (state, error) = state(switch, endpoint, interface);
+        let (state, error) = state(endpoint, interface);
         EndpointView {
             id: endpoint.id.to_string(),
             network: endpoint.network.to_string(),
@@ -144,14 +168,7 @@ pub fn endpoints(switch: &Switch) -> Vec<EndpointView> {
     switch.model(|model| model.endpoints.values().map(|endpoint| view(model, endpoint)).collect())
 }
 
-fn state(
-    switch: &Switch,
-    endpoint: &Endpoint,
-    interface: Option<&InterfaceView>,
-) -> (String, Option<String>) {
-    if let Some(error) = switch.failure(&endpoint.port) {
-        return ("error".into(), Some(error));
-    }
+fn state(endpoint: &Endpoint, interface: Option<&InterfaceView>) -> (String, Option<String>) {
     match interface {
         Some(interface) => (interface.state.clone(), interface.reason.clone()),
         None if endpoint.joined() => ("down".into(), Some("it is being attached".into())),

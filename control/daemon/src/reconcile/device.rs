@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use paceline_buf::Pool;
 use paceline_graph::Drops;
-use paceline_model::IfName;
 use paceline_model::config::{self, XdpMode};
+use paceline_model::{IfName, MacAddr};
 use paceline_ports::{
     AfxdpConfig, AfxdpContext, AfxdpPort, Io, PacketConfig, PacketPort, Port, PortError, TapPort,
 };
@@ -21,20 +21,22 @@ pub struct Device {
     name: IfName,
     /// None: in the switch's own namespace.
     netns: Option<PathBuf>,
+    /// The address it is to have.
+    mac: Option<MacAddr>,
 }
 
 impl Device {
-    /// The device `name` of the namespace `netns`: a name of `ip netns`, a path, or ours.
-    pub fn new(name: IfName, netns: Option<&str>) -> Self {
+    /// The device `name` of the namespace `netns`: a name of `ip netns`, a path, or ours. It is to have the address `mac`.
+    pub fn new(name: IfName, netns: Option<&str>, mac: Option<MacAddr>) -> Self {
         let path = |netns: &str| {
             if netns.contains('/') { netns.into() } else { PathBuf::from("/run/netns").join(netns) }
         };
-        Self { name, netns: netns.map(path) }
+        Self { name, netns: netns.map(path), mac }
     }
 
     /// The device `name` of the namespace at a path.
     pub fn at(name: IfName, netns: Option<PathBuf>) -> Self {
-        Self { name, netns }
+        Self { name, netns, mac: None }
     }
 
     /// Runs `open` inside the namespace, on a thread that may block.
@@ -45,7 +47,15 @@ impl Device {
         self,
         open: impl FnOnce(IfName) -> Result<Queues, OpenError> + Send + 'static,
     ) -> Result<Queues, OpenError> {
-        let Self { name, netns } = self;
+        let Self { name, netns, mac } = self;
+        if let Some(mac) = mac {
+            let source = io::Error::new(io::ErrorKind::Unsupported, "give it to the device by `ip link set`");
+            return Err(OpenError::Setting {
+                device: name,
+                setting: format!("cannot set mac {mac}"),
+                source,
+            });
+        }
         blocking(move || match netns {
             None => open(name),
             Some(path) => {

@@ -31,6 +31,7 @@ use paceline_model::{Desired, DesiredKind, DesiredPort, EndpointId, PortName, de
 use paceline_ports::PortError;
 use paceline_worker::{Engine, EngineError, Topology};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 pub use open::OpenError;
@@ -62,6 +63,8 @@ pub struct Reconciler {
     /// Open ports, each with what it was opened from.
     actual: BTreeMap<PortName, DesiredPort>,
     failed: BTreeMap<PortName, Failed>,
+    /// Queues that are being closed, for which the kernel takes some 10 ms, by the port that they were of.
+    closing: BTreeMap<PortName, JoinHandle<()>>,
     /// What the workers were told last.
     topology: Topology,
     /// Endpoints that joined before this start: their links exist, or are lost.
@@ -84,6 +87,7 @@ impl Reconciler {
             opener,
             actual: BTreeMap::new(),
             failed: BTreeMap::new(),
+            closing: BTreeMap::new(),
             topology: Topology::default(),
             inherited,
             endpoints: BTreeSet::new(),
@@ -109,6 +113,7 @@ impl Reconciler {
                 () = &mut stopped => break,
                 _ = second.tick() => {
                     self.switch.engine(Engine::second);
+                    self.closing.retain(|_, closing| !closing.is_finished());
                     self.drop_deleted();
                     self.switch.forget_leftovers();
                     self.pass().await;
@@ -121,6 +126,9 @@ impl Reconciler {
         }
         for name in std::mem::take(&mut self.actual).into_keys() {
             self.detach(&name);
+        }
+        for closing in std::mem::take(&mut self.closing).into_values() {
+            closed(closing).await;
         }
         self.sweeper.sweep().await;
     }
@@ -153,6 +161,10 @@ impl Reconciler {
     }
 
     async fn open(&mut self, name: &PortName, port: &DesiredPort) {
+        // Its device may be the same.
+        if let Some(closing) = self.closing.remove(name) {
+            closed(closing).await;
+        }
         let create = match &port.kind {
             DesiredKind::Container(link) => !self.inherited.contains(&link.endpoint),
             DesiredKind::Configured(_) => true,
@@ -173,7 +185,7 @@ impl Reconciler {
             }
             Err(error) => {
                 let error = error.to_string();
-                if self.switch.failed(name, &error) {
+                if self.switch.failed(name, port, error.clone()) {
                     tracing::error!(port = %name, "not opened: {error}; it is tried again every {RETRY:?}");
                 }
                 self.failed.insert(name.clone(), Failed { port: port.clone(), at: Instant::now() });
@@ -192,7 +204,7 @@ impl Reconciler {
             Err(error) => {
                 tracing::error!("the workers were not configured: {error}");
                 for name in &plan.open {
-                    self.switch.failed(name, &error.to_string());
+                    self.switch.failed(name, &desired.ports[name], error.to_string());
                 }
             }
         }
@@ -201,9 +213,11 @@ impl Reconciler {
     /// Closes a port.
     fn detach(&mut self, name: &PortName) {
         self.actual.remove(name);
-        // The queues are closed on this side: a worker never waits for the kernel to take a device apart.
         match self.switch.engine(|engine| engine.detach(name.as_str())) {
-            Ok(queues) => drop(queues),
+            Ok(queues) => {
+                let closing = tokio::task::spawn_blocking(move || drop(queues));
+                self.closing.insert(name.clone(), closing);
+            }
             Err(EngineError::Unknown(_)) => {}
             Err(error) => tracing::error!(port = %name, "not closed: {error}"),
         }
@@ -242,6 +256,12 @@ impl Reconciler {
             }
         }
         self.switch.forget_leftovers();
+    }
+}
+
+async fn closed(closing: JoinHandle<()>) {
+    if let Err(error) = closing.await {
+        tracing::error!("a port did not close: {error}");
     }
 }
 

@@ -53,6 +53,14 @@ pub enum OpenError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// More queues than the kind of port has.
+    #[error("queues = {queues}: a {kind} port has one")]
+    Queues {
+        /// The kind.
+        kind: &'static str,
+        /// As configured.
+        queues: usize,
+    },
     /// A setting that the device does not take.
     #[error("device {device}: {setting}: {source}")]
     Setting {
@@ -108,8 +116,12 @@ impl Opener {
         kind: &PortKind,
     ) -> Result<Queues, OpenError> {
         let queues = usize::from(port.queues);
+        let single = matches!(kind, PortKind::Packet(_) | PortKind::Pcap(_) | PortKind::Generator(_));
+        if single && queues != 1 {
+            return Err(OpenError::Queues { kind: kind.name(), queues });
+        }
         match kind {
-            PortKind::Null => Ok(vec![Box::new(NullPort)]),
+            PortKind::Null => Ok((0..queues).map(|_| Box::new(NullPort) as _).collect()),
             PortKind::Generator(config) => {
                 Ok(vec![Box::new(GeneratorPort::open(&generator::config(config))?)])
             }
@@ -120,7 +132,8 @@ impl Opener {
             }
             PortKind::Tap(config) => {
                 let own = || name.as_str().parse().map_err(|error| PortError::Tap(TapError::Name(error)));
-                let device = Device::new(config.device.map_or_else(own, Ok)?, config.netns.as_deref());
+                let device =
+                    Device::new(config.device.map_or_else(own, Ok)?, config.netns.as_deref(), port.mac);
                 let options =
                     Options { multi_queue: queues > 1, persist: config.persist, offloads: Offloads::ALL };
                 let mtu = port.mtu;
@@ -133,11 +146,11 @@ impl Opener {
                     .await
             }
             PortKind::Packet(config) => {
-                Device::new(config.device, config.netns.as_deref()).open(device::packet).await
+                Device::new(config.device, config.netns.as_deref(), port.mac).open(device::packet).await
             }
             PortKind::Afxdp(config) => {
                 let (xdp, pool, options) = (self.xdp.clone(), Arc::clone(&self.pool), config.clone());
-                Device::new(config.device, config.netns.as_deref())
+                Device::new(config.device, config.netns.as_deref(), port.mac)
                     .open(move |name| device::afxdp(name, &options, queues, &xdp, &pool))
                     .await
             }

@@ -146,6 +146,20 @@ pub fn set_mtu(name: &IfName, bytes: u32) -> io::Result<()> {
     ioctl(libc::SIOCSIFMTU, &mut request)
 }
 
+/// Sets the interface's address. Most devices take it while they are up.
+///
+/// # Errors
+/// EADDRNOTAVAIL for a group address or zero, EBUSY when the device must be down for it, ENODEV, EPERM.
+pub fn set_mac(name: &IfName, mac: [u8; 6]) -> io::Result<()> {
+    let mut request = name.ifreq();
+    let mut address = libc::sockaddr { sa_family: libc::ARPHRD_ETHER, sa_data: [0; 14] };
+    for (place, byte) in address.sa_data.iter_mut().zip(mac) {
+        *place = byte.cast_signed();
+    }
+    request.ifr_ifru.ifru_hwaddr = address;
+    ioctl(libc::SIOCSIFHWADDR, &mut request)
+}
+
 fn flags(name: &IfName) -> io::Result<libc::c_short> {
     let mut request = name.ifreq();
     ioctl(libc::SIOCGIFFLAGS, &mut request)?;
@@ -199,6 +213,8 @@ mod tests {
         net.ip("link add left type veth peer name right");
         net.run(|| {
             let left: IfName = "left".parse().unwrap();
+            set_mac(&left, [2, 0, 0, 0, 0, 9]).unwrap();
+            assert!(set_mac(&left, [1, 0, 0, 0, 0, 9]).is_err(), "a group address");
             assert_eq!(name(index("left").unwrap()).unwrap(), left);
             assert!(!is_up(&left).unwrap());
             set_up(&left, true).unwrap();
@@ -213,5 +229,6 @@ mod tests {
             assert!(index("nobody").is_err());
         })
         .unwrap();
+        assert!(net.ip("link show left").contains("link/ether 02:00:00:00:00:09"));
     }
 }

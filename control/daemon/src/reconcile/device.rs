@@ -48,14 +48,10 @@ impl Device {
         open: impl FnOnce(IfName) -> Result<Queues, OpenError> + Send + 'static,
     ) -> Result<Queues, OpenError> {
         let Self { name, netns, mac } = self;
-        if let Some(mac) = mac {
-            let source = io::Error::new(io::ErrorKind::Unsupported, "give it to the device by `ip link set`");
-            return Err(OpenError::Setting {
-                device: name,
-                setting: format!("cannot set mac {mac}"),
-                source,
-            });
-        }
+        let open = move |name| {
+            let queues = open(name)?;
+            mac.map_or(Ok(()), |mac| set_mac(name, mac)).map(|()| queues)
+        };
         blocking(move || match netns {
             None => open(name),
             Some(path) => {
@@ -144,9 +140,13 @@ pub fn afxdp(
 
 /// Sets the MTU of a device of the calling thread's namespace.
 pub fn set_mtu(device: IfName, mtu: u16) -> Result<(), OpenError> {
-    link::set_mtu(&device, mtu.into()).map_err(|source| OpenError::Setting {
-        device,
-        setting: format!("cannot set mtu {mtu}"),
-        source,
-    })
+    link::set_mtu(&device, mtu.into()).map_err(cannot_set(device, format!("mtu {mtu}")))
+}
+
+fn set_mac(device: IfName, mac: MacAddr) -> Result<(), OpenError> {
+    link::set_mac(&device, mac.octets()).map_err(cannot_set(device, format!("mac {mac}")))
+}
+
+fn cannot_set(device: IfName, what: String) -> impl FnOnce(io::Error) -> OpenError {
+    move |source| OpenError::Setting { device, setting: format!("cannot set {what}"), source }
 }

@@ -173,6 +173,12 @@ pub enum Clear {
         #[arg(long)]
         bridge: Option<String>,
     },
+    /// Forget a network that was removed in Docker while the switch was down, and free its subnets
+    #[command(after_help = "Examples:\n  paceline show networks\n  paceline clear network 4a5be4b0")]
+    Network {
+        /// Its ID, or so much of the beginning that no other has it
+        id: String,
+    },
     /// Stop tracing and forget all records
     #[command(after_help = "Examples:\n  paceline clear trace")]
     Trace,

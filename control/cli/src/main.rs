@@ -36,6 +36,7 @@ fn execute(args: Args) -> Result<(), Fail> {
         Command::Show(show) => ask(show::show(&client, show.what, show.json)),
         Command::Trace(trace) => ask(trace::trace(&client, trace)),
         Command::Clear(Clear::Macs { bridge }) => ask(show::clear_macs(&client, bridge)),
+        Command::Clear(Clear::Network { id }) => ask(show::clear_network(&client, id)),
         Command::Clear(Clear::Trace) => ask(trace::clear(&client)),
         Command::Pcap(options) => ask(pcap::capture(&client, options)),
         Command::Bench(options) => bench::bench(&options),

@@ -20,6 +20,6 @@ pub mod server;
 pub mod socket;
 pub mod wire;
 
-pub use driver::{Control, Driver, DriverError, Settings, Subject, forget_leftovers};
+pub use driver::{Control, Driver, DriverError, Settings, Subject, forget_leftovers, forget_network};
 pub use server::serve;
 pub use socket::{Socket, SocketError};

@@ -3,7 +3,7 @@
 
 mod support;
 
-use paceline_cnm::{Subject, forget_leftovers};
+use paceline_cnm::{Subject, forget_leftovers, forget_network};
 use paceline_model::{Endpoint, EndpointId};
 use serde_json::{Value, json};
 use support::{Plugin, endpoint, join, network, of};
@@ -216,6 +216,20 @@ async fn leftovers_are_forgotten_with_their_leases() {
     // One that has not joined is the engine's business still.
     assert_eq!(model.endpoints.keys().map(EndpointId::as_str).collect::<Vec<_>>(), ["e2"]);
     assert!(model.pools.leases.is_empty() && model.pools.pools.len() == 1);
+}
+
+#[tokio::test]
+async fn a_network_that_docker_removed_unseen_can_be_forgotten() {
+    let plugin = with_container().await;
+    let mut model = plugin.control.model();
+    let id = "n1".parse().unwrap();
+    let refused = forget_network(&mut model, &id).expect_err("a container is joined");
+    assert!(refused.to_string().contains("e1 is joined"), "{refused}");
+    model.endpoints.get_mut(&"e1".parse().unwrap()).unwrap().sandbox = None;
+    forget_network(&mut model, &id).expect("nobody is joined");
+    assert!(model.networks.is_empty() && model.endpoints.is_empty());
+    assert!(model.pools.pools.is_empty() && model.pools.leases.is_empty(), "the subnet is free");
+    assert!(forget_network(&mut model, &id).is_err(), "there is none any more");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 mod columns;
 
 use paceline_daemon::Client;
-use paceline_daemon::api::ClearMacs;
+use paceline_daemon::api::{ClearMacs, ClearNetwork};
 use serde_json::Value;
 
 use crate::args::What;
@@ -33,6 +33,12 @@ pub async fn show(client: &Client, what: What, json: bool) -> Result<(), Fail> {
         }
         other => print_fields(other),
     }
+}
+
+/// Forgets a network that Docker no longer has.
+pub async fn clear_network(client: &Client, network: String) -> Result<(), Fail> {
+    client.post("/v1/clear/network", &ClearNetwork { network: network.clone() }).await?;
+    say(&format!("network {network} forgotten; its subnets are free"))
 }
 
 /// Forgets learned addresses.

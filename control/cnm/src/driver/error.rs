@@ -40,6 +40,14 @@ pub enum DriverError {
     /// There is no such network.
     #[error("network {0}: there is none of this ID")]
     NoNetwork(NetworkId),
+    /// Containers are joined to the network.
+    #[error("network {:.12}: endpoint {:.12} is joined to it: disconnect its container first", network.as_str(), by.as_str())]
+    NetworkInUse {
+        /// The network.
+        network: NetworkId,
+        /// Who is joined.
+        by: EndpointId,
+    },
     /// There is no such endpoint in this network.
     #[error("endpoint {endpoint}: there is none of this ID in network {network}")]
     NoEndpoint {

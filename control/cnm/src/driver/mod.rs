@@ -25,7 +25,7 @@ use paceline_model::Attach;
 
 pub use control::{Control, Subject};
 pub use error::DriverError;
-pub use leftover::forget_leftovers;
+pub use leftover::{forget_leftovers, forget_network};
 
 /// What does not come with a request.
 #[derive(Debug, Clone)]

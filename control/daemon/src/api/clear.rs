@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
+use paceline_cnm::forget_network;
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
@@ -17,6 +18,30 @@ use crate::Switch;
 pub struct ClearMacs {
     /// Those of this bridge; none: all.
     pub bridge: Option<String>,
+}
+
+/// Which network to forget.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClearNetwork {
+    /// Its ID, or so much of the beginning that no other has it.
+    pub network: String,
+}
+
+pub async fn network(
+    State(switch): State<Arc<Switch>>,
+    request: Result<Json<ClearNetwork>, JsonRejection>,
+) -> Result<Json<Cleared>, ApiError> {
+    let Json(ClearNetwork { network }) = request?;
+    switch.update(|model| {
+        let mut ids = model.networks.keys().filter(|id| id.as_str().starts_with(&network));
+        let (Some(id), None) = (ids.next().cloned(), ids.next()) else {
+            return Err(ApiError::Network(network));
+        };
+        Ok(forget_network(model, &id)?)
+    })?;
+    switch.requests().make().await;
+    Ok(Json(Cleared { cleared: 1 }))
 }
 
 pub async fn macs(

@@ -4,6 +4,8 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use paceline_cnm::DriverError;
+use paceline_store::StoreError;
 use paceline_worker::EngineError;
 use serde_json::json;
 
@@ -29,6 +31,15 @@ pub enum ApiError {
     /// There is no such bridge.
     #[error("there is no bridge {0}; `paceline show bridges` lists them")]
     Bridge(String),
+    /// There is no such network, or several.
+    #[error("{0:?} is not the beginning of exactly one network's ID; `paceline show networks` lists them")]
+    Network(String),
+    /// The driver refused.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The model is not on disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// There is no such path.
     #[error("there is no {0} in this API")]
     Path(String),
@@ -41,10 +52,12 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Body(_) | Self::Field { .. } => StatusCode::BAD_REQUEST,
-            Self::Engine(EngineError::Unknown(_)) | Self::Bridge(_) | Self::Path(_) => StatusCode::NOT_FOUND,
-            Self::Engine(EngineError::Capturing(_)) => StatusCode::CONFLICT,
+            Self::Engine(EngineError::Unknown(_)) | Self::Bridge(_) | Self::Network(_) | Self::Path(_) => {
+                StatusCode::NOT_FOUND
+            }
+            Self::Engine(EngineError::Capturing(_)) | Self::Driver(_) => StatusCode::CONFLICT,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Engine(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Engine(_) | Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }

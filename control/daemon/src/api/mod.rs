@@ -5,7 +5,7 @@
 //! | `GET /v1/version`, `interfaces`, `bridges`, `macs`, `runtime`, `drops`, `buffers`, `workers` | what the workers do |
 //! | `GET /v1/networks`, `endpoints` | what Docker asked for |
 //! | `POST /v1/trace {"count", "port"}`, `GET`, `DELETE` | the ways of packets |
-//! | `POST /v1/clear/macs {"bridge"}`, `POST /v1/clear/trace` | forget |
+//! | `POST /v1/clear/macs {"bridge"}`, `clear/network {"network"}`, `clear/trace` | forget |
 //! | `POST /v1/capture {"port", "snap", "count", "seconds"}` | frames, as a pcap stream |
 //!
 //! Lists are arrays of objects. Errors are `{"error": "…"}` with a status of 4xx or 5xx.
@@ -24,7 +24,7 @@ use axum::http::{Method, Uri};
 use axum::routing::{get, post};
 
 pub use capture::CaptureRequest;
-pub use clear::ClearMacs;
+pub use clear::{ClearMacs, ClearNetwork};
 pub use error::ApiError;
 pub use trace::TraceRequest;
 
@@ -45,6 +45,7 @@ pub fn router(switch: Arc<Switch>) -> Router {
         .route("/endpoints", get(show::endpoints))
         .route("/trace", get(trace::show).post(trace::add).delete(trace::clear))
         .route("/clear/macs", post(clear::macs))
+        .route("/clear/network", post(clear::network))
         .route("/clear/trace", post(trace::clear))
         .route("/capture", post(capture::capture))
         .method_not_allowed_fallback(async |method: Method| ApiError::Method(method.to_string()));

@@ -17,6 +17,7 @@ pub(crate) struct Domain {
     /// Seconds since the last tick of the table's ages.
     pub since_tick: u32,
     statics: Vec<(u64, u16)>,
+    members: Vec<u16>,
 }
 
 /// Bridge and VLAN (`None`: the bridge is VLAN-unaware).
@@ -34,6 +35,8 @@ pub(crate) struct Place {
 #[derive(Default)]
 pub(crate) struct Domains {
     known: BTreeMap<DomainKey, Domain>,
+    /// Ports that left a domain, which still knows addresses behind them.
+    departed: Vec<(Arc<MacTable>, u16)>,
 }
 
 impl Domains {
@@ -62,11 +65,7 @@ impl Domains {
                     .filter(|s| s.2 == vlan)
                     .filter_map(|s| Some((s.0, index(&s.1)?)))
                     .collect();
-                let kept = old.remove(&key).filter(|d| d.macs.limit() == spec.mac_limit);
-                let domain =
-                    kept.unwrap_or_else(|| Domain::new(spec.mac_limit)).with(spec.mac_age_s, statics);
-                numbers.insert(vlan, list.len() as u16);
-                let members = spec
+                let members: Vec<u16> = spec
                     .members
                     .iter()
                     .filter(|(_, m)| match vlan {
@@ -75,6 +74,13 @@ impl Domains {
                     })
                     .filter_map(|(name, _)| index(name))
                     .collect();
+                let kept = old.remove(&key).filter(|d| d.macs.limit() == spec.mac_limit);
+                let mut domain = kept.unwrap_or_else(|| Domain::new(spec.mac_limit));
+                let left = domain.members.iter().filter(|port| !members.contains(port));
+                self.departed.extend(left.map(|port| (Arc::clone(&domain.macs), *port)));
+                domain.members.clone_from(&members);
+                let domain = domain.with(spec.mac_age_s, statics);
+                numbers.insert(vlan, list.len() as u16);
                 list.push(Bridge {
                     name: vlan.map_or_else(|| name.as_str().into(), |v| format!("{name}.{v}").into()),
                     macs: Arc::clone(&domain.macs),
@@ -93,6 +99,14 @@ impl Domains {
             }
         }
         (list, places)
+    }
+
+    /// Forgets what was learned on ports that left a domain, whose frames would go on leaving by them. To be called when all
+    /// workers use the new configuration: one that uses the old one may learn on such a port still.
+    pub(crate) fn forget_departed(&mut self) {
+        for (macs, port) in self.departed.drain(..) {
+            macs.flush_port(port, false);
+        }
     }
 
     /// Forgets all that was learned on a port.
@@ -126,6 +140,7 @@ impl Domain {
             age_s: 0,
             since_tick: 0,
             statics: Vec::new(),
+            members: Vec::new(),
         }
     }
 
@@ -141,7 +156,12 @@ impl Domain {
             self.macs.remove(*mac);
         }
         for (mac, port) in statics.iter().filter(|s| !self.statics.contains(s)) {
-            self.macs.insert_static(*mac, *port);
+            if !self.macs.insert_static(*mac, *port) {
+                tracing::warn!(
+                    mac = format_args!("{mac:012x}"),
+                    "too many static addresses: one found no place"
+                );
+            }
         }
         self.statics = statics;
         self

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use paceline_sys::cpu::{tsc, tsc_hz};
 use paceline_sys::wake::EventFd;
+
+use crate::sleeper::Sleeper;
 
 /// How a worker waits for packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -23,7 +24,7 @@ pub enum Mode {
 /// Wakes a worker up, if it sleeps.
 pub struct WakeUp {
     event: EventFd,
-    asleep: AtomicBool,
+    sleeper: Sleeper,
 }
 
 impl WakeUp {
@@ -32,26 +33,23 @@ impl WakeUp {
     /// # Errors
     /// No file descriptor is left.
     pub fn new() -> io::Result<Arc<WakeUp>> {
-        Ok(Arc::new(WakeUp { event: EventFd::new()?, asleep: AtomicBool::new(false) }))
+        Ok(Arc::new(WakeUp { event: EventFd::new()?, sleeper: Sleeper::awake() }))
     }
 
     /// Wakes the worker after something was put where it will look.
     pub fn wake(&self) {
-        // Sequentially consistent with `about_to_sleep`: either the sleeper sees what was put, or this sees the sleeper.
-        std::sync::atomic::fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::SeqCst) {
+        if self.sleeper.sleeps() {
             self.event.signal();
         }
     }
 
     /// Announces that the worker will sleep; it must look once more at everything before it does.
     pub(crate) fn about_to_sleep(&self) {
-        self.asleep.store(true, Ordering::SeqCst);
-        std::sync::atomic::fence(Ordering::SeqCst);
+        self.sleeper.announce();
     }
 
     pub(crate) fn awake(&self) {
-        self.asleep.store(false, Ordering::SeqCst);
+        self.sleeper.rise();
         self.event.drain();
     }
 

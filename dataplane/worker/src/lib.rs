@@ -11,6 +11,7 @@ mod bridges;
 mod command;
 mod engine;
 mod idle;
+mod sleeper;
 mod spec;
 mod view;
 mod worker;

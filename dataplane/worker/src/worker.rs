@@ -19,6 +19,8 @@ use crate::idle::{Idle, Mode, WakeUp};
 
 /// Commands or replies that may wait.
 const RING: usize = 64;
+/// Of these, places for replies that link states never take: so many commands may wait for their reply.
+pub(crate) const REPLIES: usize = RING / 2;
 /// Packets that may wait for the worker that owns their port.
 const HANDOFF: usize = 4096;
 /// Turns without a packet after which a port is no longer asked, but waited for.
@@ -39,8 +41,13 @@ struct Slot {
     quiet: u32,
     /// In the list of those that are asked every turn.
     hot: bool,
+    /// Its descriptor is waited for while it works.
     wakes: bool,
+    /// It cannot wake the worker and may have packets at any time.
+    sleepless: bool,
     state: LinkState,
+    /// Control knows the state.
+    told: bool,
 }
 
 /// What one worker counts of itself.
@@ -74,6 +81,17 @@ pub struct Link {
     pub nodes: Vec<&'static str>,
     /// Its own counters.
     pub counters: Arc<WorkerCounters>,
+    /// Packets that other workers handed over.
+    queue: Arc<ArrayQueue<Packet>>,
+}
+
+impl Link {
+    /// Frees what was handed to the worker after it ended.
+    pub fn free_handed_over(&self, cache: &mut Cache) {
+        while let Some(packet) = self.queue.pop() {
+            cache.free(packet);
+        }
+    }
 }
 
 /// Queues by which workers hand packets to each other, and the means to wake them.
@@ -104,7 +122,7 @@ pub struct Worker {
     hot: Vec<u16>,
     /// Ports that can neither wake the worker nor be without packets for ever.
     sleepless: usize,
-    remotes: Vec<Option<u8>>,
+    remotes: Vec<Option<u16>>,
     peers: Vec<Peer>,
     epoll: Epoll,
     commands: rtrb::Consumer<Command>,
@@ -133,15 +151,16 @@ impl Worker {
         let peers = (0..count)
             .map(|_| Ok(Peer { queue: Arc::new(ArrayQueue::new(HANDOFF)), wake: WakeUp::new()? }))
             .collect::<io::Result<Vec<_>>>()?;
-        (0..count).map(|number| Worker::new(number, &peers, pool, mode, spin)).collect()
+        let epoch = tsc();
+        (0..count).map(|number| Worker::new(number, &peers, pool, Idle::new(mode, spin), epoch)).collect()
     }
 
     fn new(
         number: usize,
         peers: &[Peer],
         pool: &Arc<Pool>,
-        mode: Mode,
-        spin: Duration,
+        idle: Idle,
+        epoch: u64,
     ) -> io::Result<(Worker, Link)> {
         let graph = Graph::new(paceline_nodes::all(), number);
         let (command_in, commands) = rtrb::RingBuffer::new(RING);
@@ -157,6 +176,7 @@ impl Worker {
             node_counters: Arc::clone(graph.counters()),
             nodes: graph.names().to_vec(),
             counters: Arc::clone(&counters),
+            queue: Arc::clone(&peers[number].queue),
         };
         let worker = Worker {
             number,
@@ -172,13 +192,13 @@ impl Worker {
             commands,
             replies,
             wake,
-            idle: Idle::new(mode, spin),
+            idle,
             counters,
             rx: Vector::new(),
             tx: Vector::new(),
             since_look: 0,
             next_state_check: 0,
-            epoch: tsc(),
+            epoch,
         };
         Ok((worker, link))
     }
@@ -337,13 +357,16 @@ impl Worker {
 
     fn send_waiting(&mut self) {
         let Some(interface) = self.tx.as_slice().first().map(|p| p.tx) else { return };
-        match self.slots.get_mut(interface as usize).and_then(Option::as_mut) {
-            Some(slot) => {
-                let counters = &slot.counters[self.number];
-                send(slot.port.as_mut(), counters, &mut self.cache, &mut self.tx, self.graph.trace());
-            }
-            None => self.cache.free_all(&mut self.tx),
+        if let Some(slot) = self.slots.get_mut(interface as usize).and_then(Option::as_mut) {
+            let counters = &slot.counters[self.number];
+            send(slot.port.as_mut(), counters, &mut self.cache, &mut self.tx, self.graph.trace());
+            return;
         }
+        // Control takes a port away when no worker sends to it any more, so there should be none.
+        if let Some(interface) = self.snapshot.interface(interface) {
+            interface.counters[self.number].drops.add(Reason::NoPort, self.tx.len() as u64);
+        }
+        self.cache.free_all(&mut self.tx);
     }
 
     #[cold]
@@ -404,11 +427,7 @@ impl Worker {
         for (interface, slot) in self.slots.iter_mut().enumerate() {
             let Some(slot) = slot else { continue };
             let state = slot.port.state();
-            if state == slot.state {
-                continue;
-            }
-            // A full ring: it is told at the next look.
-            if self.replies.push(Reply::Link { interface: interface as u16, state: state.clone() }).is_ok() {
+            if state != slot.state {
                 // A device that is gone makes its descriptor ready for ever: it is not waited for until it is back.
                 if slot.wakes
                     && let Some(fd) = slot.port.wake_fd()
@@ -418,7 +437,12 @@ impl Worker {
                         LinkState::Down(_) => self.epoll.remove(fd),
                     };
                 }
-                slot.state = state;
+                (slot.state, slot.told) = (state, false);
+            }
+            // Without a place it is told at the next look.
+            if !slot.told && self.replies.slots() > REPLIES {
+                let told = Reply::Link { interface: interface as u16, state: slot.state.clone() };
+                slot.told = self.replies.push(told).is_ok();
             }
         }
     }
@@ -437,7 +461,7 @@ impl Worker {
             }
             Command::AddRemote { interface, owner } => {
                 self.remotes.resize(self.remotes.len().max(interface as usize + 1), None);
-                self.remotes[interface as usize] = Some(owner as u8);
+                self.remotes[interface as usize] = Some(owner as u16);
                 Reply::Added
             }
             Command::RemovePort(interface) => Reply::Removed(self.remove(interface)),
@@ -450,7 +474,7 @@ impl Worker {
                 return false;
             }
         };
-        // Control keeps fewer commands under way than the ring has places, so there is one.
+        // Control has no more commands under way than there are places for replies, so there is one.
         let _ = self.replies.push(reply);
         true
     }
@@ -461,12 +485,13 @@ impl Worker {
             self.slots.resize_with(index + 1, || None);
         }
         let wakes = port.wake_fd().is_some_and(|fd| self.epoll.add(fd, index as u64, Interest::Read).is_ok());
-        let hot = !wakes && port.is_source();
-        if hot {
+        let sleepless = !wakes && port.is_source();
+        if sleepless {
             self.hot.push(interface);
             self.sleepless += 1;
         }
-        self.slots[index] = Some(Slot { port, counters, quiet: 0, hot, wakes, state: LinkState::Up });
+        let (state, told, hot) = (LinkState::Up, true, sleepless);
+        self.slots[index] = Some(Slot { port, counters, quiet: 0, hot, wakes, sleepless, state, told });
     }
 
     fn remove(&mut self, interface: u16) -> Option<Box<dyn Port>> {
@@ -482,9 +507,8 @@ impl Worker {
         {
             // It may have been taken out when the link went down.
             let _ = self.epoll.remove(fd);
-        } else if slot.port.is_source() {
-            self.sleepless -= 1;
         }
+        self.sleepless -= usize::from(slot.sleepless);
         let drops = &slot.counters[self.number].drops;
         slot.port.close(&mut Io::new(&mut self.cache, drops));
         Some(slot.port)

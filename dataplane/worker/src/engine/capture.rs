@@ -26,7 +26,10 @@ impl Engine {
         }
         let capture = Arc::new(Capture { queue: ArrayQueue::new(QUEUE), lost: AtomicU64::new(0), snap });
         attached.capture = Some(Arc::clone(&capture));
-        self.publish()?;
+        if let Err(error) = self.publish() {
+            self.forget_capture(index);
+            return Err(error);
+        }
         Ok(capture)
     }
 
@@ -37,7 +40,13 @@ impl Engine {
     pub fn capture_stop(&mut self, interface: &str) -> Result<(), EngineError> {
         let unknown = || EngineError::Unknown(interface.into());
         let index = self.find(interface).ok_or_else(unknown)?;
-        self.interfaces[index as usize].as_mut().ok_or_else(unknown)?.capture = None;
+        self.forget_capture(index);
         self.publish()
+    }
+
+    fn forget_capture(&mut self, index: u16) {
+        if let Some(attached) = &mut self.interfaces[index as usize] {
+            attached.capture = None;
+        }
     }
 }

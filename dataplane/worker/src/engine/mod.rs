@@ -4,17 +4,20 @@
 //! their loops (microseconds when they poll, a wake-up when they sleep).
 
 mod capture;
+mod error;
+mod orders;
+mod trace;
 mod views;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use paceline_buf::{Pool, PoolConfig, PoolError};
+use paceline_buf::{Pool, PoolConfig};
 use paceline_graph::{
-    Capabilities, Capture, Interface, InterfaceCounters, MAX_INTERFACES, NO_DOMAIN, Snapshot, Trace,
-    TraceRecord,
+    Capabilities, Capture, Interface, InterfaceCounters, MAX_INTERFACES, NO_DOMAIN, Snapshot,
 };
 use paceline_nodes::Features;
 use paceline_ports::{LinkState, Port};
@@ -24,10 +27,9 @@ use crate::command::{Command, Reply};
 use crate::idle::Mode;
 use crate::spec::Topology;
 use crate::worker::{Link, Worker};
-
-/// How long a worker may take for a command before control gives up on it. A turn takes microseconds; a port's system call
-/// in it, milliseconds at most.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub use error::EngineError;
+use orders::PATIENCE;
+use trace::Tracing;
 
 /// What an engine is made of.
 #[derive(Clone, Debug)]
@@ -53,53 +55,6 @@ impl Default for EngineConfig {
     }
 }
 
-/// Why the engine refused.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// Packet memory.
-    #[error(transparent)]
-    Pool(#[from] PoolError),
-    /// A core that cannot be used.
-    #[error("workers.cores names core {core}: this process may use {allowed:?}")]
-    Core {
-        /// The core.
-        core: usize,
-        /// Cores that there are.
-        allowed: Vec<usize>,
-    },
-    /// No worker.
-    #[error("workers.cores is empty: at least one worker is needed")]
-    NoWorkers,
-    /// A thread or descriptor could not be had.
-    #[error("a worker could not be started: {0}")]
-    Start(#[from] std::io::Error),
-    /// The name is in use.
-    #[error("interface {0} exists already")]
-    Exists(String),
-    /// No such interface.
-    #[error("there is no interface {0}")]
-    Unknown(String),
-    /// A capture is already running.
-    #[error("a capture is already running on interface {0}")]
-    Capturing(String),
-    /// All indices are in use.
-    #[error("no more than {MAX_INTERFACES} interfaces are possible")]
-    Full,
-    /// An interface needs at least one queue, and no more than there are workers.
-    #[error("interface {name} has {queues} queues: 1 to {workers} are possible, one per worker")]
-    Queues {
-        /// Interface.
-        name: String,
-        /// Queues it has.
-        queues: usize,
-        /// Workers.
-        workers: usize,
-    },
-    /// A worker's thread ended or hangs.
-    #[error("worker {0} does not answer; the log says why")]
-    Worker(usize),
-}
-
 /// An interface as control knows it.
 struct Attached {
     name: Arc<str>,
@@ -117,6 +72,8 @@ struct Member {
     link: Link,
     thread: Option<JoinHandle<()>>,
     core: Option<usize>,
+    /// Commands that it has not answered yet.
+    owed: usize,
 }
 
 /// The workers and what they were told.
@@ -128,8 +85,8 @@ pub struct Engine {
     topology: Topology,
     domains: Domains,
     bridges: BTreeMap<u16, String>,
-    traced: Vec<TraceRecord>,
-    tracing: Option<(usize, Option<u16>)>,
+    tracing: Tracing,
+    patience: Duration,
     started: Instant,
 }
 
@@ -149,7 +106,19 @@ impl Engine {
         }
         let pool = Pool::new(config.pool)?;
         let team = Worker::team(config.cores.len(), &pool, config.mode, config.idle_spin)?;
-        let mut workers = Vec::new();
+        // From here on an error ends the workers that run, with the engine.
+        let mut engine = Engine {
+            pool,
+            mode: config.mode,
+            workers: Vec::new(),
+            interfaces: Vec::new(),
+            topology: Topology::default(),
+            domains: Domains::default(),
+            bridges: BTreeMap::new(),
+            tracing: Tracing::default(),
+            patience: PATIENCE,
+            started: Instant::now(),
+        };
         for (number, ((worker, link), core)) in team.into_iter().zip(&config.cores).enumerate() {
             let core = *core;
             let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
@@ -158,22 +127,25 @@ impl Engine {
                 {
                     tracing::warn!(worker = number, core = id, "not pinned: the kernel refused the core");
                 }
-                worker.run();
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| worker.run())) {
+                    let text = panic.downcast_ref::<String>().map(String::as_str);
+                    let why = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("?");
+                    tracing::error!(
+                        worker = number,
+                        why,
+                        "a worker panicked: the switch must be started again"
+                    );
+                }
             })?;
-            workers.push(Member { link, thread: Some(thread), core });
+            engine.workers.push(Member { link, thread: Some(thread), core, owed: 0 });
         }
-        Ok(Engine {
-            pool,
-            mode: config.mode,
-            workers,
-            interfaces: Vec::new(),
-            topology: Topology::default(),
-            domains: Domains::default(),
-            bridges: BTreeMap::new(),
-            traced: Vec::new(),
-            tracing: None,
-            started: Instant::now(),
-        })
+        Ok(engine)
+    }
+
+    /// The first worker whose thread has ended, of which the log tells why. Its ports are dead, and whatever is asked of the
+    /// engine ends in [`EngineError::Worker`]: only a new start helps.
+    pub fn failed(&self) -> Option<usize> {
+        self.workers.iter().position(|member| member.thread.as_ref().is_none_or(JoinHandle::is_finished))
     }
 
     /// The packet memory.
@@ -195,7 +167,7 @@ impl Engine {
     /// handed over. Nothing flows before a [`configure`](Engine::configure) names the interface.
     ///
     /// # Errors
-    /// A name in use, a wrong number of queues, no index left, a worker that does not answer.
+    /// A name in use, a wrong number of queues, no index left, a worker that does not answer. The ports are gone then.
     pub fn attach(&mut self, name: &str, ports: Vec<Box<dyn Port>>) -> Result<(), EngineError> {
         if self.find(name).is_some() {
             return Err(EngineError::Exists(name.into()));
@@ -213,13 +185,12 @@ impl Engine {
         // Interfaces with fewer queues than there are workers are spread over them.
         let owners: Vec<usize> = (0..queues).map(|q| (index + q) % workers).collect();
         let interface = index as u16;
-        for (port, owner) in ports.into_iter().zip(&owners) {
-            let counters = Arc::clone(&counters);
-            self.order(*owner, Command::AddPort { interface, port, counters })?;
-        }
-        for worker in (0..workers).filter(|w| !owners.contains(w)) {
-            let owner = owners[worker % queues];
-            self.order(worker, Command::AddRemote { interface, owner })?;
+        if let Err(error) = self.hand_out(interface, ports, &owners, &counters) {
+            for worker in 0..workers {
+                // One that does not answer has it in its ring, behind what it did not do yet.
+                let _ = self.order(worker, Command::RemovePort(interface));
+            }
+            return Err(error);
         }
         let attached = Attached {
             name: name.into(),
@@ -238,11 +209,29 @@ impl Engine {
         Ok(())
     }
 
+    fn hand_out(
+        &mut self,
+        interface: u16,
+        ports: Vec<Box<dyn Port>>,
+        owners: &[usize],
+        counters: &Arc<[InterfaceCounters]>,
+    ) -> Result<(), EngineError> {
+        for (port, owner) in ports.into_iter().zip(owners) {
+            let counters = Arc::clone(counters);
+            self.order(*owner, Command::AddPort { interface, port, counters })?;
+        }
+        for worker in (0..self.workers.len()).filter(|w| !owners.contains(w)) {
+            let owner = owners[worker % owners.len()];
+            self.order(worker, Command::AddRemote { interface, owner })?;
+        }
+        Ok(())
+    }
+
     /// Takes an interface away from the workers and returns its ports, closed. No packet goes to or comes from it
     /// afterwards, and nothing that was learned on it remains.
     ///
     /// # Errors
-    /// No such interface, a worker that does not answer.
+    /// No such interface, a worker that does not answer. The interface is still there then and carries nothing: try again.
     pub fn detach(&mut self, name: &str) -> Result<Vec<Box<dyn Port>>, EngineError> {
         let index = self.find(name).ok_or_else(|| EngineError::Unknown(name.into()))?;
         if let Some(attached) = &mut self.interfaces[index as usize] {
@@ -265,7 +254,7 @@ impl Engine {
     /// What stays keeps its learned addresses and counters. Names of interfaces that are not attached are passed over.
     ///
     /// # Errors
-    /// A worker that does not answer.
+    /// A worker that does not answer. It goes over to the new configuration when it can.
     pub fn configure(&mut self, topology: Topology) -> Result<(), EngineError> {
         self.topology = topology;
         for attached in self.interfaces.iter_mut().flatten() {
@@ -280,53 +269,6 @@ impl Engine {
         self.listen();
     }
 
-    /// Records the way of the next `count` packets that are received on `interface`, or anywhere.
-    ///
-    /// # Errors
-    /// No such interface, a worker that does not answer.
-    pub fn trace_add(&mut self, count: usize, interface: Option<&str>) -> Result<(), EngineError> {
-        let only = match interface {
-            Some(name) => Some(self.find(name).ok_or_else(|| EngineError::Unknown(name.into()))?),
-            None => None,
-        };
-        self.tracing = Some((count, only));
-        for worker in 0..self.workers.len() {
-            self.retrace(worker, count, only)?;
-        }
-        Ok(())
-    }
-
-    /// The traces recorded so far, oldest first.
-    ///
-    /// # Errors
-    /// A worker that does not answer.
-    pub fn trace_records(&mut self) -> Result<Vec<TraceRecord>, EngineError> {
-        if let Some((count, only)) = self.tracing {
-            for worker in 0..self.workers.len() {
-                let seen = self.retrace(worker, 0, None)?;
-                if seen < count {
-                    self.retrace(worker, count - seen, only)?;
-                }
-                self.tracing = Some((count.saturating_sub(seen), only)).filter(|t| t.0 > 0);
-            }
-        }
-        self.traced.sort_by_key(|r| r.nanos);
-        Ok(self.traced.clone())
-    }
-
-    /// Forgets all traces and stops tracing.
-    ///
-    /// # Errors
-    /// A worker that does not answer.
-    pub fn trace_clear(&mut self) -> Result<(), EngineError> {
-        for worker in 0..self.workers.len() {
-            self.retrace(worker, 0, None)?;
-        }
-        self.tracing = None;
-        self.traced.clear();
-        Ok(())
-    }
-
     /// Stops the workers. Ports are closed.
     pub fn stop(mut self) {
         self.end();
@@ -334,23 +276,26 @@ impl Engine {
 
     fn end(&mut self) {
         for member in &mut self.workers {
-            // A full ring means a worker that hangs; it is left behind.
-            if member.link.commands.push(Command::Stop).is_ok() {
-                member.link.wake.wake();
-                if let Some(thread) = member.thread.take() {
-                    // A worker that panicked has said so already.
-                    let _ = thread.join();
-                }
+            // A full ring means a worker that hangs.
+            let _ = member.link.commands.push(Command::Stop);
+            member.link.wake.wake();
+        }
+        let deadline = Instant::now() + self.patience;
+        for (worker, member) in self.workers.iter_mut().enumerate() {
+            let Some(thread) = member.thread.take() else { continue };
+            while !thread.is_finished() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_micros(20));
+            }
+            if thread.is_finished() {
+                // A worker that panicked has said so already.
+                let _ = thread.join();
+            } else {
+                tracing::error!(worker, "a worker hangs: it is left behind");
             }
         }
-    }
-
-    fn retrace(&mut self, worker: usize, count: usize, only: Option<u16>) -> Result<usize, EngineError> {
-        let mut trace = Trace::default();
-        trace.add(count, only);
-        let Reply::Traced(old) = self.order(worker, Command::Trace(trace))? else { return Ok(0) };
-        self.traced.extend(old.records().iter().cloned());
-        Ok(old.records().len())
+        // Some may have been handed to a worker after it had ended.
+        let mut cache = self.pool.cache();
+        self.workers.iter().for_each(|member| member.link.free_handed_over(&mut cache));
     }
 
     fn find(&self, name: &str) -> Option<u16> {
@@ -360,11 +305,11 @@ impl Engine {
 
     /// Builds the snapshot of what should be, and waits until all workers use it.
     fn publish(&mut self) -> Result<(), EngineError> {
-        let interfaces = &self.interfaces;
-        let index = |name: &str| {
-            let is = |i: &Option<Attached>| i.as_ref().is_some_and(|i| &*i.name == name && i.mtu.is_some());
-            interfaces.iter().position(is).map(|i| i as u16)
-        };
+        let interfaces = self.interfaces.iter().enumerate();
+        let configured = interfaces.filter_map(|(at, i)| Some((at as u16, i.as_ref()?)));
+        let numbers: HashMap<&str, u16> =
+            configured.filter(|(_, i)| i.mtu.is_some()).map(|(at, i)| (&*i.name, at)).collect();
+        let index = |name: &str| numbers.get(name).copied();
         let (bridges, mut places) = self.domains.configure(&self.topology.bridges, index);
         self.bridges = BTreeMap::new();
         for (name, bridge) in &self.topology.bridges {
@@ -384,55 +329,8 @@ impl Engine {
             // The old snapshot ends here, on control's side.
             self.order(worker, Command::Publish(Arc::clone(&snapshot)))?;
         }
+        self.domains.forget_departed();
         Ok(())
-    }
-
-    /// Sends a command and waits for its reply.
-    fn order(&mut self, worker: usize, command: Command) -> Result<Reply, EngineError> {
-        let stuck = || EngineError::Worker(worker);
-        self.listen();
-        let member = &mut self.workers[worker];
-        member.link.commands.push(command).map_err(|_| stuck())?;
-        member.link.wake.wake();
-        let deadline = Instant::now() + PATIENCE;
-        let mut spins = 0_u32;
-        loop {
-            let member = &mut self.workers[worker];
-            match member.link.replies.pop() {
-                Ok(Reply::Link { interface, state }) => self.note(interface, state),
-                Ok(reply) => return Ok(reply),
-                Err(_) => {
-                    let dead = member.thread.as_ref().is_none_or(JoinHandle::is_finished);
-                    if dead || Instant::now() > deadline {
-                        return Err(stuck());
-                    }
-                    spins += 1;
-                    if spins > 100 {
-                        std::thread::sleep(Duration::from_micros(20));
-                    } else {
-                        std::thread::yield_now();
-                    }
-                }
-            }
-        }
-    }
-
-    /// Takes in what workers tell by themselves.
-    fn listen(&mut self) {
-        for worker in 0..self.workers.len() {
-            while let Ok(reply) = self.workers[worker].link.replies.pop() {
-                if let Reply::Link { interface, state } = reply {
-                    self.note(interface, state);
-                }
-            }
-        }
-    }
-
-    fn note(&mut self, interface: u16, state: LinkState) {
-        if let Some(Some(attached)) = self.interfaces.get_mut(interface as usize) {
-            tracing::info!(interface = &*attached.name, ?state, "link changed");
-            attached.state = state;
-        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! The engine with real worker threads and memory ports.
 
+mod faults;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use paceline_buf::{HugePages, PoolConfig, Vector};
-use paceline_graph::{Reason, UnknownUnicast};
-use paceline_ports::{Io, MemoryPeer, MemoryPort};
+use paceline_buf::{HugePages, PoolConfig};
+use paceline_graph::UnknownUnicast;
+use paceline_ports::{MemoryPeer, MemoryPort};
 
 use super::*;
 use crate::spec::{BridgeSpec, InterfaceSpec, MemberSpec};
@@ -109,6 +111,53 @@ fn interfaces_come_and_go_while_packets_flow() {
 }
 
 #[test]
+fn what_left_a_bridge_gets_none_of_its_frames() {
+    for (workers, detached) in [(1, false), (2, false), (1, true)] {
+        let mut engine = engine(workers, Mode::Adaptive);
+        let peers = ["a", "b", "c"].map(|name| attach(&mut engine, name));
+        engine.configure(topology(&["a", "b", "c"])).expect("configured");
+        peers[1].send(&frame(2, 1));
+        assert!(arrives(&peers[0], &frame(2, 1)) && arrives(&peers[2], &frame(2, 1)));
+        // In another bridge now, or in none and without a name.
+        let mut apart = topology(&["a", "c"]);
+        if !detached {
+            let mut other = topology(&["b"]);
+            apart.interfaces.append(&mut other.interfaces);
+            apart.bridges.extend(other.bridges.into_values().map(|bridge| ("other".into(), bridge)));
+        }
+        engine.configure(apart).expect("configured");
+        peers[0].send(&frame(1, 2));
+        assert!(arrives(&peers[2], &frame(1, 2)), "flooded, as nobody knows it any more");
+        assert!(peers[1].receive().is_none(), "b is in another bridge");
+        assert!(engine.macs(None).iter().all(|m| m.interface != "b"));
+        full_again(engine);
+    }
+}
+
+#[test]
+fn a_trace_of_many_workers_is_as_long_as_was_asked_for() {
+    let mut engine = engine(3, Mode::Adaptive);
+    let peers = ["a", "b", "c"].map(|name| attach(&mut engine, name));
+    engine.configure(topology(&["a", "b", "c"])).expect("configured");
+    engine.trace_add(4, None).expect("tracing");
+    for round in 1..=5 {
+        for (n, peer) in (1..).zip(&peers) {
+            peer.send(&frame(n, 9));
+        }
+        eventually(|| engine.interfaces().iter().all(|i| i.rx_packets == round));
+        let records = engine.trace_records().expect("records");
+        assert_eq!(records.len(), 4.min(3 * round as usize), "round {round}");
+        assert!(records.is_sorted_by_key(|r| r.nanos));
+    }
+    for count in [0, 1001] {
+        assert!(matches!(engine.trace_add(count, None), Err(EngineError::Traces(_))));
+    }
+    engine.trace_clear().expect("cleared");
+    assert!(engine.trace_records().expect("records").is_empty());
+    full_again(engine);
+}
+
+#[test]
 fn a_trace_tells_the_whole_way() {
     let mut engine = engine(1, Mode::Adaptive);
     let (a, b) = (attach(&mut engine, "a"), attach(&mut engine, "b"));
@@ -131,51 +180,6 @@ fn a_trace_tells_the_whole_way() {
     assert_eq!(engine.trace_records().expect("records").len(), 2, "two were asked for");
     engine.trace_clear().expect("cleared");
     assert!(engine.trace_records().expect("records").is_empty());
-    full_again(engine);
-}
-
-/// Takes every other frame, and drops the rest as a full device does.
-struct Picky(bool);
-
-impl Port for Picky {
-    fn kind(&self) -> &'static str {
-        "picky"
-    }
-
-    fn receive(&mut self, _io: &mut Io<'_>, _out: &mut Vector) {}
-
-    fn transmit(&mut self, io: &mut Io<'_>, vector: &mut Vector) {
-        vector.drain(|packet| {
-            self.0 = !self.0;
-            if self.0 { io.cache.free(packet) } else { io.drop(packet, Reason::TxFull) }
-        });
-    }
-
-    fn is_source(&self) -> bool {
-        false
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::ALL
-    }
-}
-
-#[test]
-fn what_a_port_drops_is_not_counted_as_sent() {
-    let mut engine = engine(1, Mode::Adaptive);
-    let a = attach(&mut engine, "a");
-    engine.attach("b", vec![Box::new(Picky(false))]).expect("attached");
-    engine.configure(topology(&["a", "b"])).expect("configured");
-    let lengths = [60, 1500, 70, 1400, 80];
-    for len in lengths {
-        let mut frame = frame(1, 2);
-        frame.resize(len, 0);
-        a.send(&frame);
-    }
-    eventually(|| engine.interfaces()[0].rx_packets == 5);
-    engine.configure(topology(&["a", "b"])).expect("the vector that was under way is out");
-    let view = &engine.interfaces()[1];
-    assert_eq!((view.tx_packets, view.tx_bytes, view.drops), (3, 60 + 70 + 80, 2));
     full_again(engine);
 }
 

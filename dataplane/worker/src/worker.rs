@@ -258,6 +258,8 @@ impl Worker {
         let Some(slot) = self.slots.get_mut(interface as usize).and_then(Option::as_mut) else {
             return false;
         };
+        // Its packets wait until there is a configuration that says what to do with them: a replay must not lose its first ones.
+        let Some(config) = self.snapshot.interface(interface) else { return false };
         let counters = &slot.counters[self.number];
         let start = tsc();
         slot.port.receive(&mut Io::new(&mut self.cache, &counters.drops), &mut self.rx);
@@ -271,11 +273,6 @@ impl Worker {
         }
         let received = tsc();
         slot.quiet = 0;
-        let Some(config) = self.snapshot.interface(interface) else {
-            counters.drops.add(Reason::NoPort, self.rx.len() as u64);
-            self.cache.free_all(&mut self.rx);
-            return true;
-        };
         let (mut bytes, domain) = (0, config.domain);
         for packet in self.rx.as_mut_slice() {
             packet.rx = interface;

@@ -9,12 +9,14 @@ mod cases;
 mod command;
 mod container;
 mod engine;
+mod host;
 mod http;
 mod network;
 mod switch;
+mod wire;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
@@ -50,11 +52,8 @@ fn main() -> ExitCode {
 
 /// All cases; without an engine they can be listed but not run.
 fn trials(engine: Option<&Arc<Engine>>) -> Vec<Trial> {
-    let help = command::run(Command::new(env!("CARGO_BIN_EXE_paceline")).args(["run", "--help"]));
-    let can_run = help.succeeded() && help.ok().contains("--docker-socket");
     let trial = |(module, name, case): cases::Named| {
         let engine = engine.cloned();
-        let needs_switch = module != "harness";
         Trial::test(format!("{module}::{name}"), move || {
             let engine = engine.ok_or("listed only")?;
             let before = engine.links();
@@ -69,7 +68,6 @@ fn trials(engine: Option<&Arc<Engine>>) -> Vec<Trial> {
                 Err(format!("links left behind: {before:?} became {after:?}").into())
             }
         })
-        .with_ignored_flag(needs_switch && !can_run)
     };
     cases::all().map(trial).collect()
 }

@@ -1,6 +1,6 @@
 //! One running `paceline` of a case.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -23,18 +23,44 @@ pub struct Switch<'e> {
     engine: &'e Engine,
     driver: String,
     dir: PathBuf,
+    state: PathBuf,
+    /// Its configuration file; none: it serves Docker.
+    config: Option<PathBuf>,
     process: Option<Child>,
 }
 
 impl<'e> Switch<'e> {
-    /// Starts a switch and waits until it serves.
+    /// Starts a switch that serves Docker and waits until it serves.
     pub fn start(engine: &'e Engine) -> Self {
+        let mut switch = Self::prepare(engine);
+        switch.restart();
+        switch
+    }
+
+    /// Starts a switch without Docker, with this configuration, and waits until it serves.
+    pub fn configured(engine: &'e Engine, config: &str) -> Self {
+        let mut switch = Self::prepare(engine);
+        let file = switch.dir.join("config.toml");
+        std::fs::write(&file, config).expect("a new file");
+        switch.config = Some(file);
+        switch.restart();
+        switch
+    }
+
+    /// Starts a switch that serves Docker and keeps all that it has in this directory.
+    pub fn on_disk(engine: &'e Engine, dir: &Path) -> Self {
+        let mut switch = Self::prepare(engine);
+        switch.state = dir.join("state");
+        switch.restart();
+        switch
+    }
+
+    fn prepare(engine: &'e Engine) -> Self {
         let driver = engine.unique("switch");
         let dir = engine.dir().join(&driver);
         std::fs::create_dir(&dir).expect("a new directory");
-        let mut switch = Self { engine, driver, dir, process: None };
-        switch.restart();
-        switch
+        let state = dir.join("state");
+        Self { engine, driver, dir, state, config: None, process: None }
     }
 
     /// Starts it again, on the same state and sockets, and waits until it serves.
@@ -46,7 +72,7 @@ impl<'e> Switch<'e> {
         self.process = Some(process);
         let deadline = Instant::now() + PATIENCE;
         while self.process.is_some() && Instant::now() < deadline {
-            if self.plugin_socket().exists() && self.cli(["show", "version"]).succeeded() {
+            if self.cli(["show", "version"]).succeeded() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -59,10 +85,23 @@ impl<'e> Switch<'e> {
     pub fn command(&self) -> Command {
         let mut command = self.engine.in_namespace(env!("CARGO_BIN_EXE_paceline"));
         command.arg("run");
-        command.arg("--state-dir").arg(self.dir.join("state"));
-        command.arg("--docker-socket").arg(self.plugin_socket());
+        command.arg("--state-dir").arg(&self.state);
         command.arg("--api-socket").arg(self.api_socket());
+        match &self.config {
+            Some(file) => command.arg("--no-docker").arg("--config").arg(file),
+            None => command.arg("--docker-socket").arg(self.plugin_socket()),
+        };
         command
+    }
+
+    /// Seconds of processor time that it has used.
+    pub fn processor_s(&self) -> f64 {
+        let pid = self.process.as_ref().expect("it runs").id();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+        // proc(5): the 14th and 15th field; the second, the name, ends with a parenthesis.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks: f64 = fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+        ticks / 100.0
     }
 
     /// The name by which Docker knows it, as network driver and as IPAM driver.
@@ -103,6 +142,41 @@ impl<'e> Switch<'e> {
     /// How many rows `paceline show WHAT` has.
     pub fn count(&self, what: &str) -> usize {
         self.show(what).as_array().map_or(0, Vec::len)
+    }
+
+    /// The row of `paceline show WHAT` whose `name` is this.
+    #[track_caller]
+    pub fn row(&self, what: &str, name: &str) -> Value {
+        let rows = self.show(what);
+        let row = rows.as_array().and_then(|rows| rows.iter().find(|row| row["name"] == name));
+        row.unwrap_or_else(|| panic!("no {name} in {rows}")).clone()
+    }
+
+    /// A number of an interface: `rx_packets`, …
+    #[track_caller]
+    pub fn counter(&self, interface: &str, field: &str) -> u64 {
+        self.row("interfaces", interface)[field].as_u64().expect("a number")
+    }
+
+    /// Packets dropped for a reason at an interface.
+    pub fn dropped(&self, interface: &str, reason: &str) -> u64 {
+        let rows = self.show("drops");
+        let here =
+            rows.as_array().into_iter().flatten().filter(|row| {
+                row["scope"] == "interface" && row["name"] == interface && row["reason"] == reason
+            });
+        here.filter_map(|row| row["packets"].as_u64()).sum()
+    }
+
+    /// Waits for something to become true of it.
+    #[track_caller]
+    pub fn await_that(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds(self) {
+            let (interfaces, drops) = (self.show("interfaces"), self.show("drops"));
+            assert!(Instant::now() < deadline, "{what}: never; {interfaces} {drops}\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// A network of this switch, with its addresses by this switch too.

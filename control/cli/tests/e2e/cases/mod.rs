@@ -3,9 +3,14 @@
 mod addresses;
 mod attach;
 mod bad_input;
+mod bridging;
+mod devices;
+mod files;
+mod frames;
 mod harness;
 mod lifecycle;
 mod networks;
+mod operator;
 mod restart;
 
 use crate::engine::Engine;
@@ -41,6 +46,11 @@ pub fn all() -> impl Iterator<Item = Named> {
         ("attach", attach::CASES),
         ("restart", restart::CASES),
         ("bad_input", bad_input::CASES),
+        ("operator", operator::CASES),
+        ("bridging", bridging::CASES),
+        ("files", files::CASES),
+        ("devices", devices::CASES),
+        ("frames", frames::CASES),
     ];
     files.into_iter().flat_map(|(file, cases)| cases.iter().map(move |(name, case)| (file, *name, *case)))
 }

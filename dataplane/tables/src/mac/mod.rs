@@ -3,8 +3,9 @@
 //! 64-byte buckets, one cache line each: a word of tags and seven entries of `mac48 | port12 | age4`. A tag is a byte of the
 //! address's hash; comparing all seven of a bucket is a handful of instructions on one word, and the one entry that they
 //! point at is then compared whole. All workers learn and look up at once, without a lock; control ages in place. A bucket
-//! that is full spills into its neighbour (the other half of the 128-byte pair, which the CPU's adjacent-line prefetcher
-//! brings along).
+//! that is full spills into the others of its group of eight, the other half of its 128-byte pair first (the CPU's
+//! adjacent-line prefetcher brings that along). With that half alone, one address in 250 has no place in a table that is at
+//! its limit; a group has 56 places for the 32 addresses that it then holds on average.
 //!
 //! The entry is the truth, changed by compare-and-swap; the tag is a hint that follows it. For a moment an address may be
 //! without its tag (its frames are flooded), or a tag without its address (the entry decides). What holds when nobody is in
@@ -23,6 +24,8 @@ use crate::sync::{AtomicU8, AtomicU32, fence};
 use bucket::{Bucket, Entry, STATIC, WORDS};
 pub use reader::MacReader;
 
+/// Buckets that spill into each other: a power of two.
+const GROUP: usize = if cfg!(loom) { 2 } else { 8 };
 /// Ages count modulo this, so that no age is ever [`STATIC`].
 const AGES: u8 = 15;
 
@@ -45,7 +48,7 @@ pub enum Learn {
     },
     /// The table holds as many addresses as it may.
     Limit,
-    /// Its bucket and the neighbour are full.
+    /// All buckets of its group are full.
     Full,
 }
 
@@ -91,7 +94,7 @@ impl MacTable {
     /// A table for up to `limit` addresses (1 to 1 048 576; values outside are brought inside).
     pub fn new(limit: u32) -> MacTable {
         let limit = limit.clamp(1, 1 << 20);
-        let buckets = (limit as usize / 4).next_power_of_two().max(2);
+        let buckets = (limit as usize / 4).next_power_of_two().max(GROUP);
         let mut empty = Vec::with_capacity(buckets);
         paceline_sys::region::advise_huge_pages(empty.spare_capacity_mut());
         empty.resize_with(buckets, Bucket::default);
@@ -172,31 +175,29 @@ impl MacTable {
         }
     }
 
-    fn pair(&self, hash: u32) -> [&Bucket; 2] {
-        let index = (hash >> self.shift) as usize;
-        [&self.buckets[index], &self.buckets[index ^ 1]]
+    /// The buckets where an address may be: its home first.
+    fn group(&self, hash: u32) -> impl Iterator<Item = &Bucket> {
+        group(&self.buckets, (hash >> self.shift) as usize)
     }
 
     fn locate(&self, mac: u64, hash: u32) -> Place<'_> {
-        let [home, neighbour] = self.pair(hash);
-        let first = home.probe(mac);
-        if let Some((way, entry)) = first.known {
-            return Place::Known(home, way, entry);
-        }
-        let mut empty = first.empty.map(|way| (home, way));
-        if empty.is_none() || home.has_spilled() {
-            let second = neighbour.probe(mac);
-            if let Some((way, entry)) = second.known {
-                return Place::Known(neighbour, way, entry);
+        let mut empty = None;
+        for (number, bucket) in self.group(hash).enumerate() {
+            let probe = bucket.probe(mac);
+            if let Some((way, entry)) = probe.known {
+                return Place::Known(bucket, way, entry);
             }
-            empty = empty.or(second.empty.map(|way| (neighbour, way)));
+            empty = empty.or(probe.empty.map(|way| (bucket, way)));
+            if number == 0 && empty.is_some() && !bucket.has_spilled() {
+                break;
+            }
         }
         empty.map_or(Place::Full, |(bucket, way)| Place::Empty(bucket, way))
     }
 
     /// Writes an entry into an empty way, unless another worker was faster.
     fn fill(&self, hash: u32, bucket: &Bucket, way: usize, entry: Entry) -> bool {
-        let [home, _] = self.pair(hash);
+        let home = &self.buckets[(hash >> self.shift) as usize];
         if !std::ptr::eq(home, bucket) {
             home.spill();
         }
@@ -237,15 +238,15 @@ impl MacTable {
         }
     }
 
-    /// What stands in the two buckets of a hash.
+    /// What stands in the buckets of a hash.
     fn ways(&self, hash: u32) -> impl Iterator<Item = (&Bucket, usize, Entry)> {
-        let ways = self.pair(hash).into_iter().flat_map(|bucket| (1..WORDS).map(move |way| (bucket, way)));
+        let ways = self.group(hash).flat_map(|bucket| (1..WORDS).map(move |way| (bucket, way)));
         ways.map(|(bucket, way)| (bucket, way, bucket.entry(way)))
             .filter(|(.., entry)| *entry != Entry::EMPTY)
     }
 
     /// Sets an entry that neither ages nor moves. It counts towards the limit, but is not refused by it, and takes the place of
-    /// a learned one where its two buckets are full.
+    /// a learned one where its buckets are full.
     ///
     /// Returns whether there was a place: not if those are full of static entries.
     pub fn insert_static(&self, mac: u64, port: u16) -> bool {
@@ -264,7 +265,7 @@ impl MacTable {
         }
     }
 
-    /// Empties a way of two full buckets that has a learned address, if there is one. False if all are static.
+    /// Empties a way of full buckets that has a learned address, if there is one. False if all are static.
     fn evict(&self, hash: u32) -> bool {
         let learned = self.ways(hash).find(|(.., entry)| !entry.is_static());
         // An entry that has changed meanwhile stays: the caller looks again.
@@ -277,7 +278,7 @@ impl MacTable {
     /// Removes an address; whether it was there.
     pub fn remove(&self, mac: u64) -> bool {
         let mut removed = false;
-        for bucket in self.pair(self.hash(mac)) {
+        for bucket in self.group(self.hash(mac)) {
             while let Some((way, entry)) = bucket.probe(mac).known {
                 removed |= self.empty(bucket, way, entry);
             }
@@ -332,4 +333,9 @@ impl MacTable {
             }
         }
     }
+}
+
+/// The bucket of this number, and those that it spills into, in the order in which they are filled.
+fn group(buckets: &[Bucket], home: usize) -> impl Iterator<Item = &Bucket> {
+    (0..GROUP).map(move |number| &buckets[home ^ number])
 }

@@ -2,8 +2,8 @@
 
 use super::bucket::{Bucket, Entry};
 
-/// 2^64 divided by the golden ratio.
-const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Odd numbers with bits in no order: 2^64 divided by the golden ratio, and a multiplier of Pelle Evensen's rrmxmx.
+const MULTIPLIERS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
 
 /// A [`MacTable`](super::MacTable) for reading.
 #[derive(Clone, Copy)]
@@ -19,10 +19,10 @@ impl MacReader<'_> {
     /// The hash of an address, to be computed and prefetched a vector ahead of the lookup.
     #[inline(always)]
     pub fn hash(&self, mac: u64) -> u32 {
-        // A folded multiply (wyhash): both halves of the product, so that neither addresses that count up nor those that
-        // differ in their vendor part share buckets. The seed is random, so that nobody outside can make them.
-        let product = u128::from(mac ^ self.seed) * u128::from(MULTIPLIER);
-        ((product as u64 ^ (product >> 64) as u64) >> 32) as u32
+        // Two multiplications with the high half folded onto the low one in between. With one alone, addresses at some equal
+        // distances fell into a few buckets for some seeds. The seed is random, so that nobody outside can choose them.
+        let once = (mac ^ self.seed).wrapping_mul(MULTIPLIERS[0]);
+        ((once ^ once >> 32).wrapping_mul(MULTIPLIERS[1]) >> 32) as u32
     }
 
     #[inline(always)]
@@ -51,7 +51,8 @@ impl MacReader<'_> {
 
     #[cold]
     fn lookup_spilled(&self, mac: u64, hash: u32) -> Option<u16> {
-        self.buckets[(hash >> self.shift) as usize ^ 1].find(mac, hash).map(Entry::port)
+        let group = super::group(self.buckets, (hash >> self.shift) as usize);
+        group.skip(1).find_map(|bucket| bucket.find(mac, hash)).map(Entry::port)
     }
 
     /// Whether an address stands in its own bucket with this port and a fresh age, so that nothing is to be learned.

@@ -112,8 +112,7 @@ impl Lane {
         net.run(|| std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")).expect("setns").ok();
         for (near, far) in [("in", "left"), ("right", "out")] {
             net.ip(&format!("link add {near} arp off type veth peer name {far} arp off"));
-            net.ip(&format!("link set {near} up"));
-            net.ip(&format!("link set {far} up"));
+            net.up(&[near, far]);
         }
         let open = |name: &str| PacketSocket::open(link::index(name).expect("veth")).expect("socket");
         let [source, left, right] = net.run(|| ["in", "left", "right"].map(open)).expect("sockets");

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
 
@@ -141,6 +142,25 @@ impl Scratch {
         let out = out.and_then(|out| out).unwrap_or_else(|error| panic!("ip {args}: {error}"));
         assert!(out.status.success(), "ip {args}: {}", String::from_utf8_lossy(&out.stderr));
         String::from_utf8_lossy(&out.stdout).into_owned()
+    }
+
+    /// Takes links up and waits until the kernel sends by those that have a carrier: a veth drops everything, without a word,
+    /// until a work queue of the kernel's has seen that both of its ends are up. So both belong into one call.
+    ///
+    /// # Panics
+    /// As [`ip`](Self::ip), and after ten seconds.
+    pub fn up(&self, links: &[&str]) {
+        for link in links {
+            self.ip(&format!("link set {link} up"));
+        }
+        let deadline = Instant::now() + Duration::from_secs(10);
+        for link in links {
+            let is_on_its_way = |about: &str| about.contains("LOWER_UP") && about.contains("qdisc noop ");
+            while is_on_its_way(&self.ip(&format!("-o link show {link}"))) {
+                assert!(Instant::now() < deadline, "{link} does not come up");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
     }
 }
 

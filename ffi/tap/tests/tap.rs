@@ -20,7 +20,7 @@ fn open(net: &NetNs, name: &str, options: Options) -> Result<Tap, TapError> {
 fn open_up(net: &Scratch, name: &str, address: &str) -> Tap {
     let tap = open(net, name, Options::default()).expect("tap");
     net.ip(&format!("address add {address} dev {name}"));
-    net.ip(&format!("link set {name} up"));
+    net.up(&[name]);
     tap
 }
 
@@ -116,7 +116,7 @@ fn a_persistent_device_is_opened_again_where_it_was_moved_to() {
     assert_eq!(tap.netns().unwrap().id().unwrap(), container.id().unwrap());
     assert_eq!(tap.ifindex().unwrap(), container.run(|| link::index("eth0")).unwrap().unwrap());
     assert!(matches!(open(&container, "eth0", options), Err(TapError::Busy(_))));
-    container.ip("link set eth0 up");
+    container.up(&["eth0"]);
     drop(tap);
 
     assert!(container.ip("link show eth0").contains("NO-CARRIER"));
@@ -164,7 +164,7 @@ fn a_device_that_is_down_or_gone_is_an_error_of_its_own() {
     let mut buf = [0; 128];
     assert_eq!(tap.read(&mut buf).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     assert_eq!(tap.write(&buf).unwrap_err().raw_os_error(), Some(libc::EIO));
-    net.ip("link set tap0 up");
+    net.up(&["tap0"]);
     assert_eq!(tap.write(&buf[..HEADER + 13]).unwrap_err().raw_os_error(), Some(libc::EINVAL));
     net.ip("link delete tap0");
     assert!(is_gone(&tap.write(&buf).unwrap_err()));

@@ -49,10 +49,11 @@ fn host(switch: &Scratch, name: &str, number: u8) -> Option<Scratch> {
         "link set far netns {} name eth0 address 02:00:00:00:00:0{number}",
         host.path().display()
     ));
-    switch.ip(&format!("link set {name} up"));
     host.ip(&format!("address add 10.9.3.{number}/24 dev eth0"));
     host.run(|| paceline_sys::ethtool::set_tx_checksum(&"eth0".parse().unwrap(), false)).unwrap().unwrap();
-    host.ip("link set eth0 up");
+    switch.up(&[name]);
+    host.up(&["eth0"]);
+    switch.up(&[name]);
     let other = 3 - number;
     host.ip(&format!("neigh add 10.9.3.{other} lladdr 02:00:00:00:00:0{other} dev eth0"));
     Some(host)
@@ -190,7 +191,7 @@ fn down_and_gone_are_told_apart_and_the_umem_outlives_its_first_socket() {
     let umem = umem();
     let mut first = open(&net, &umem, "port1", Options::default()).unwrap();
     assert!(is_down(&first.wake_rx().unwrap_err()));
-    net.ip("link set port1 up");
+    net.up(&["port1"]);
     assert!(first.wake_rx().is_ok());
     net.ip("link delete port1");
     assert!(is_gone(&first.wake_rx().unwrap_err()));

@@ -98,7 +98,8 @@ impl Bed {
         let net = Scratch::for_test()?;
         let port = net.run(|| TapPort::open(&TapConfig { device: "port".into(), ..TapConfig::default() }));
         let port = port.expect("setns").expect("a tap").remove(0);
-        net.ip("link set port up mtu 65521");
+        net.ip("link set port mtu 65521");
+        net.up(&["port"]);
         let far = socket(&net, "port");
         Some(Bed::new(port, far, 65_535, Some(net)))
     }
@@ -137,7 +138,13 @@ impl Bed {
     /// Takes the device down or up; false if there is none.
     pub fn set_up(&mut self, up: bool) -> bool {
         let Some(net) = &self.net else { return false };
-        net.ip(&format!("link set port {}", if up { "up" } else { "down" }));
+        if !up {
+            net.ip("link set port down");
+        } else if net.ip("link").contains("far@port") {
+            net.up(&["port", "far"]);
+        } else {
+            net.up(&["port"]);
+        }
         // A socket of the far side says once that its device was down.
         let _ = self.far.receive();
         true
@@ -240,8 +247,7 @@ pub fn bytes(packet: &Packet) -> Vec<u8> {
 fn veth(mtu: u32) -> Option<Scratch> {
     let net = Scratch::for_test()?;
     net.ip(&format!("link add port mtu {mtu} type veth peer name far mtu {mtu}"));
-    net.ip("link set port up");
-    net.ip("link set far up");
+    net.up(&["port", "far"]);
     Some(net)
 }
 

@@ -27,32 +27,32 @@ fn tap(number: u8) -> Option<Host> {
     let net = Scratch::for_test()?;
     let config = TapConfig { device: "eth0".into(), ..TapConfig::default() };
     let port = net.run(|| TapPort::open(&config)).expect("setns").expect("a tap").remove(0);
-    Some(host(net, number, port))
+    Some(host(net, &["eth0"], number, port))
 }
 
 fn packet(number: u8) -> Option<Host> {
     let net = Scratch::for_test()?;
     net.ip("link add eth0 type veth peer name port");
-    net.ip("link set port up");
+    net.up(&["port"]);
     let port = net.run(|| PacketPort::open(&PacketConfig { device: "port".into() })).expect("setns");
-    Some(host(net, number, port.expect("a socket")))
+    Some(host(net, &["eth0", "port"], number, port.expect("a socket")))
 }
 
 /// As a container is set up for AF_XDP: it sends what is complete.
 fn afxdp(number: u8, context: &AfxdpContext) -> Option<Host> {
     let net = Scratch::for_test()?;
     net.ip("link add eth0 type veth peer name port");
-    net.ip("link set port up");
+    net.up(&["port"]);
     let name = "eth0".parse().expect("a name");
     net.run(|| ethtool::set_tx_checksum(&name, false)).expect("setns").expect("a setting");
     let config = AfxdpConfig { device: "port".into(), ..AfxdpConfig::default() };
     let port = net.run(|| AfxdpPort::open(context, &config)).expect("setns").expect("a socket").remove(0);
-    Some(host(net, number, port))
+    Some(host(net, &["eth0", "port"], number, port))
 }
 
-fn host(net: Scratch, number: u8, port: impl Port + 'static) -> Host {
+fn host(net: Scratch, links: &[&str], number: u8, port: impl Port + 'static) -> Host {
     net.ip(&format!("address add 10.9.0.{number}/24 dev eth0"));
-    net.ip("link set eth0 up");
+    net.up(links);
     Host { net, port: Box::new(port) }
 }
 

@@ -55,7 +55,7 @@ fn holds_its_limit_and_not_more() {
             let table = MacTable::new(limit);
             let mut refused = 0;
             for i in 0..u64::from(limit) {
-                let mac = 0x0200_0000_0000 + (i * step & 0xff_ffff_ffff);
+                let mac = 0x0200_0000_0000 + ((i * step) & 0xff_ffff_ffff);
                 refused += usize::from(learn(&table, mac, 3) == Learn::Full);
             }
             // A group can be full at the very limit: one table of 16 384 in 50 refuses one.

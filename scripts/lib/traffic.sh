@@ -18,8 +18,17 @@ pair() {
 remove_container() { docker rm --force "$1" >/dev/null 2>&1; }
 remove_network() { docker network rm "$1" >/dev/null 2>&1; }
 
+# Addresses of containers whose link is not Docker's.
+declare -A own_address=()
+
 # address CONTAINER NETWORK [IPAddress|GlobalIPv6Address]
-address() { docker inspect --format "{{(index .NetworkSettings.Networks \"$2\").${3:-IPAddress}}}" "$1"; }
+address() {
+    if [[ -n ${own_address["$1"]:-} ]]; then
+        echo "${own_address["$1"]}"
+        return
+    fi
+    docker inspect --format "{{(index .NetworkSettings.Networks \"$2\").${3:-IPAddress}}}" "$1"
+}
 
 # in_container CONTAINER COMMAND...: a program of the host in the container's network namespace.
 in_container() {
@@ -52,22 +61,20 @@ tcp_gbps() {
 }
 
 # udp_kpps NAME NETWORK SECONDS: 64-byte datagrams received, in thousands per second, while the sender sends all it can.
-udp_kpps() {
-    iperf "$1" "$2" --time "$3" --udp --length 64 --bandwidth 0 |
-        awk -v seconds="$3" '/receiver/ { for (i = 1; i <= NF; i++) if ($i ~ /^[0-9]+\/[0-9]+$/) split($i, of, "/") }
-            END { printf "%.0f\n", (of[2] - of[1]) / seconds / 1000 }'
-}
+udp_kpps() { datagrams sink flood "$@"; }
 
 # rtt_us NAME NETWORK SECONDS: round trip of a 64-byte datagram, "P50 P99" in microseconds.
-rtt_us() {
+rtt_us() { datagrams echo ping "$@"; }
+
+# datagrams SERVER CLIENT NAME NETWORK SECONDS: the example program's two ends, in NAME-a and NAME-b; what they print.
+datagrams() {
     local to server
-    to=$(address "$1-a" "$2")
-    in_container "$1-a" "$bin/examples/pingpong" server 7000 &
+    to=$(address "$3-a" "$4")
+    in_container "$3-a" "$bin/examples/datagrams" "$1" 7000 &
     server=$!
     sleep 0.2
-    in_container "$1-b" "$bin/examples/pingpong" client "$to" 7000 "$3"
-    kill "$server" 2>/dev/null || true
-    wait "$server" 2>/dev/null || true
+    in_container "$3-b" "$bin/examples/datagrams" "$2" "$to" 7000 "$5"
+    wait "$server" || die "datagrams $1 over $4 failed"
 }
 
 # median: of the numbers on standard input, one a line.

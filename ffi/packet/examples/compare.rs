@@ -108,8 +108,7 @@ struct Lane {
 impl Lane {
     fn new(way: Way) -> Option<Self> {
         let net = Scratch::for_test()?;
-        // No IPv6, so that the kernel sends nothing by itself.
-        net.run(|| std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")).expect("setns").ok();
+        net.silence();
         for (near, far) in [("in", "left"), ("right", "out")] {
             net.ip(&format!("link add {near} arp off type veth peer name {far} arp off"));
             net.up(&[near, far]);

@@ -16,8 +16,7 @@ fn open(net: &NetNs, name: &str) -> PacketSocket {
 /// A namespace with the two ends of a veth up and silent.
 fn pair() -> Option<(Scratch, PacketSocket, PacketSocket)> {
     let net = Scratch::for_test()?;
-    // Without IPv6 the kernel sends nothing by itself.
-    net.run(|| std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")).unwrap().unwrap();
+    net.silence();
     net.ip("link add left arp off type veth peer name right arp off");
     net.up(&["left", "right"]);
     let (left, right) = (open(&net, "left"), open(&net, "right"));

@@ -128,6 +128,15 @@ impl Scratch {
         Some(Self::new().expect("a network namespace for the test"))
     }
 
+    /// Turns IPv6 off on links that are made later, so that the kernel sends nothing on them by itself.
+    ///
+    /// # Panics
+    /// When the kernel refuses.
+    pub fn silence(&self) {
+        let write = || std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+        self.run(write).and_then(|written| written).expect("IPv6 turned off");
+    }
+
     /// A path that any process can open while this lives, for `ip link set X netns PATH` or as a sandbox key.
     pub fn path(&self) -> PathBuf {
         format!("/proc/{}/fd/{}", std::process::id(), self.netns.file.as_raw_fd()).into()

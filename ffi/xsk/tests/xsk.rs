@@ -42,8 +42,8 @@ fn attach(net: &NetNs, name: &str, queue: Option<&XskQueue>, frags: bool) -> Res
 /// has finished checksums, as AF_XDP does not carry the order to finish them.
 fn host(switch: &Scratch, name: &str, number: u8) -> Option<Scratch> {
     let host = Scratch::for_test()?;
-    host.run(|| std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")).unwrap().unwrap();
-    switch.run(|| std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")).unwrap().unwrap();
+    host.silence();
+    switch.silence();
     switch.ip(&format!("link add {name} arp off type veth peer name far"));
     switch.ip(&format!(
         "link set far netns {} name eth0 address 02:00:00:00:00:0{number}",

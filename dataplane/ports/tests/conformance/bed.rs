@@ -96,6 +96,7 @@ impl Bed {
     /// A TAP; far is what the kernel's stack is: a socket on the interface.
     pub fn tap() -> Option<Bed> {
         let net = Scratch::for_test()?;
+        net.silence();
         let port = net.run(|| TapPort::open(&TapConfig { device: "port".into(), ..TapConfig::default() }));
         let port = port.expect("setns").expect("a tap").remove(0);
         net.ip("link set port mtu 65521");
@@ -246,6 +247,7 @@ pub fn bytes(packet: &Packet) -> Vec<u8> {
 /// A namespace with a veth whose ends are `port` and `far`.
 fn veth(mtu: u32) -> Option<Scratch> {
     let net = Scratch::for_test()?;
+    net.silence();
     net.ip(&format!("link add port mtu {mtu} type veth peer name far mtu {mtu}"));
     net.up(&["port", "far"]);
     Some(net)

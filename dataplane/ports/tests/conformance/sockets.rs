@@ -1,6 +1,6 @@
 //! The kernel's own UDP and TCP on the far sides of two ports that are joined.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -111,10 +111,20 @@ fn datagrams(left: &Scratch, right: &Scratch) {
         let sent: Vec<u8> = (0..len).map(|at| at as u8).collect();
         let mut got = vec![0; 5000];
         a.send_to(&sent, "10.9.0.2:4000").expect("sent");
-        let (count, from) = b.recv_from(&mut got).expect("a datagram");
+        let (count, from) = uninterrupted(|| b.recv_from(&mut got)).expect("a datagram");
         assert_eq!((&got[..count], from.to_string().as_str()), (&sent[..], "10.9.0.1:4000"));
         b.send_to(&sent, from).expect("sent");
-        assert_eq!(a.recv(&mut got).expect("an answer"), len);
+        assert_eq!(uninterrupted(|| a.recv(&mut got)).expect("an answer"), len);
+    }
+}
+
+/// A wait with a timeout is not taken up again by the kernel when a signal comes in between.
+fn uninterrupted<T>(mut wait: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match wait() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
     }
 }
 

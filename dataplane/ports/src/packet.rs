@@ -14,7 +14,7 @@ use paceline_sys::link;
 use paceline_wire::vlan::{self, TAG_LEN, Tci};
 
 use crate::tails::Tails;
-use crate::vnet::{self, HEADER, HEADROOM, LARGEST};
+use crate::vnet::{self, ENOUGH, HEADER, HEADROOM, LARGEST};
 use crate::{Io, LinkState, Port, PortError, frame};
 
 /// Frames that one system call receives. Each needs 64 KiB of address space for a super-packet that nobody expected.
@@ -204,9 +204,12 @@ impl Port for PacketPort {
         if self.missed > 0 {
             io.missed(Reason::NoBuffers, std::mem::take(&mut self.missed));
         }
+        let mut bytes = 0;
         // As many calls as could fill an empty vector, so that frames that are dropped cannot hold the worker up.
         for _ in 0..paceline_buf::VECTOR_SIZE {
+            let before = out.len();
             let more = out.room() > 0
+                && bytes < ENOUGH
                 && if self.patience == 0 {
                     self.receive_small(io, out)
                 } else {
@@ -215,6 +218,7 @@ impl Port for PacketPort {
             if !more {
                 break;
             }
+            bytes += out.as_slice()[before..].iter().map(Packet::total_len).sum::<usize>();
         }
         self.tails.release(io.cache);
     }

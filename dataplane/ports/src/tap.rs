@@ -13,7 +13,7 @@ use paceline_graph::{Capabilities, Reason};
 use paceline_tap::{Offloads, Options, Tap};
 
 use crate::tails::Tails;
-use crate::vnet::{self, HEADER, HEADROOM, LARGEST};
+use crate::vnet::{self, ENOUGH, HEADER, HEADROOM, LARGEST};
 use crate::{Io, LinkState, Port, PortError, frame};
 
 /// Small frames after which a port no longer expects super-packets.
@@ -160,10 +160,15 @@ impl Port for TapPort {
 
     #[inline]
     fn receive(&mut self, io: &mut Io<'_>, out: &mut Vector) {
+        let mut bytes = 0;
         for _ in 0..out.room() {
+            if bytes >= ENOUGH {
+                break;
+            }
             let read = if self.patience == 0 { self.read_small(io) } else { self.read_chained(io) };
             match read {
                 Read::Frame(packet) => {
+                    bytes += packet.total_len();
                     if let Err(packet) = out.push(packet) {
                         io.drop(packet, Reason::GraphFull);
                     }

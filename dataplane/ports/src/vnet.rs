@@ -13,6 +13,9 @@ pub const HEADER: usize = VnetHdr::LEN;
 pub const LARGEST: usize = HEADER + HEADER_LEN + TAG_LEN + 65_536;
 /// Headroom of a chunk into which header and frame are received, so that the frame starts where all frames do.
 pub const HEADROOM: usize = DATA_OFFSET - ROOM_OFFSET - HEADER;
+/// Bytes after which a vector is sent on, full or not: a quarter of a usual second-level cache, so that what was copied in is
+/// still there when it is copied out. A full vector of super-packets would be 16 MiB.
+pub const ENOUGH: usize = 256 << 10;
 /// Most pieces that a frame may be sent in: a super-packet in chunks of 2048 bytes, some of them replicated, needs 40.
 const PIECES: usize = 64;
 

@@ -1,12 +1,13 @@
 //! 64-byte UDP datagrams, for `scripts/bench-containers`: what one takes to go there and back, and how many arrive.
 //!
-//! `datagrams echo PORT` sends back whatever comes, until it gets an empty datagram. `datagrams ping ADDRESS PORT SECONDS` plays
-//! with it and prints "P50 P99" of the round trip, in microseconds. `datagrams sink PORT` takes what comes until it gets an empty
-//! datagram, and prints how many thousand a second came. `datagrams flood ADDRESS PORT SECONDS` sends to it all it can. All sleep
-//! in the kernel while they wait, as most programs do.
+//! `datagrams echo PORT` sends back whatever comes. `datagrams ping ADDRESS PORT SECONDS` plays with it and prints "P50 P99" of the
+//! round trip, in microseconds. `datagrams sink PORT` takes what comes, and prints how many thousand a second came. `datagrams
+//! flood ADDRESS PORT SECONDS` sends to it all it can. Echo and sink end when nothing came for a second after something had. All
+//! sleep in the kernel while they wait, as most programs do.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,10 @@ const SIZE: usize = 64;
 
 /// Rounds before the clock counts: neighbours are resolved and caches warm.
 const WARM_UP: usize = 200;
+
+/// How long echo and sink wait for the first datagram, and how long after one for the next.
+const BEGINNING: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// A datagram that is not back by now is lost and sent again.
 const LOST: Duration = Duration::from_millis(200);
@@ -44,13 +49,19 @@ fn connect(address: &str, port: &str) -> Result<UdpSocket, Box<dyn Error>> {
 
 fn echo(port: u16) -> Result<(), Box<dyn Error>> {
     let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port))?;
+    socket.set_read_timeout(Some(BEGINNING))?;
     let mut buffer = [0; 2048];
+    let (mut length, mut from) = socket.recv_from(&mut buffer)?;
+    socket.set_read_timeout(Some(SILENCE))?;
     loop {
-        let (length, from) = socket.recv_from(&mut buffer)?;
-        if length == 0 {
-            return Ok(());
-        }
         socket.send_to(&buffer[..length], from)?;
+        (length, from) = loop {
+            match socket.recv_from(&mut buffer) {
+                Ok(next) => break next,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_silence) => return Ok(()),
+            }
+        };
     }
 }
 
@@ -65,7 +76,6 @@ fn ping(socket: &UdpSocket, duration: Duration) -> Result<(), Box<dyn Error>> {
     while Instant::now() < end {
         times.extend(round_trip(socket, &mut sequence));
     }
-    socket.send(&[])?;
     times.sort_unstable();
     let percentile =
         |percent: usize| times.get(times.len() * percent / 100).map(|time| time.as_secs_f64() * 1e6);
@@ -91,13 +101,20 @@ fn round_trip(socket: &UdpSocket, sequence: &mut u64) -> Option<Duration> {
 
 fn sink(port: u16) -> Result<(), Box<dyn Error>> {
     let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port))?;
+    socket.set_read_timeout(Some(BEGINNING))?;
     let mut buffer = [0; 2048];
-    let (mut count, mut begin) = (0_u64, None);
-    while socket.recv(&mut buffer)? > 0 {
-        begin.get_or_insert_with(Instant::now);
-        count += 1;
+    socket.recv(&mut buffer)?;
+    socket.set_read_timeout(Some(SILENCE))?;
+    let (begin, mut count) = (Instant::now(), 0_u64);
+    loop {
+        match socket.recv(&mut buffer) {
+            Ok(_) => count += 1,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_silence) => break,
+        }
     }
-    let seconds = begin.ok_or("not one datagram came")?.elapsed().as_secs_f64();
+    // The last one came so long before the silence was noticed.
+    let seconds = begin.elapsed().saturating_sub(SILENCE).as_secs_f64();
     println!("{:.0}", count as f64 / seconds / 1000.0);
     Ok(())
 }
@@ -109,10 +126,5 @@ fn flood(socket: &UdpSocket, duration: Duration) {
             // A full queue of the sender's is a datagram lost, like one lost later.
             let _ = socket.send(&[0; SIZE]);
         }
-    }
-    // The end must not be lost with the flood.
-    for _ in 0..20 {
-        let _ = socket.send(&[]);
-        std::thread::sleep(Duration::from_millis(5));
     }
 }

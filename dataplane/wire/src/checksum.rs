@@ -108,11 +108,31 @@ pub fn pseudo_v6(source: &[u8; 16], destination: &[u8; 16], protocol: u8, len: u
     sum
 }
 
-/// A checksum after one 16-bit word that it covers was changed (RFC 1624 §3, equation 3).
+/// A checksum after one 16-bit word that it covers was changed (RFC 1624 §3, equation 3). For more words at once, `old` and
+/// `new` are their [`Sum::partial`]; for a word at an odd place, swap the bytes of both.
 #[inline]
 #[must_use]
 pub fn update(checksum: u16, old: u16, new: u16) -> u16 {
     !fold(u64::from(!checksum) + u64::from(!old) + u64::from(new))
+}
+
+/// A partial checksum, as [`Sum::partial`] leaves it in the field, after one 16-bit word that it covers was changed.
+#[inline]
+#[must_use]
+pub fn update_partial(partial: u16, old: u16, new: u16) -> u16 {
+    !update(!partial, old, new)
+}
+
+/// A UDP checksum after one 16-bit word that it covers was changed. Zero says that there is none and stays zero; a checksum
+/// that becomes zero is sent as 0xffff (RFC 768, RFC 3022 §4.1).
+#[inline]
+#[must_use]
+pub fn update_udp(checksum: u16, old: u16, new: u16) -> u16 {
+    match (checksum, update(checksum, old, new)) {
+        (0, _) => 0,
+        (_, 0) => 0xffff,
+        (_, sum) => sum,
+    }
 }
 
 /// Completes the checksum of a frame whose sender left the pseudo header's sum in the field (`VIRTIO_NET_HDR_F_NEEDS_CSUM`):

@@ -3,10 +3,20 @@
 use zerocopy::byteorder::big_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::checksum::Sum;
+use crate::checksum::{Sum, update};
+use crate::fragment::Part;
 
 /// Bytes of a header without options.
 pub const MIN_LEN: usize = 20;
+/// Time to live of packets that start here (IANA "IP Parameters": the default is 64).
+pub const DEFAULT_TTL: u8 = 64;
+
+/// Bit of [`Ipv4Header::fragment`]: no router may cut this packet.
+pub const DONT_FRAGMENT: u16 = 0x4000;
+/// Bit of [`Ipv4Header::fragment`]: this is not the last part of a packet.
+pub const MORE_FRAGMENTS: u16 = 0x2000;
+/// Bits of [`Ipv4Header::fragment`]: where the part belongs, in units of 8 bytes.
+pub const OFFSET_MASK: u16 = 0x1fff;
 
 /// An IPv4 header, without its options.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -34,6 +44,23 @@ pub struct Ipv4Header {
 }
 
 impl Ipv4Header {
+    /// A header without options for a packet that starts here. It may not be cut, and so needs no identification (RFC 6864
+    /// §4.1). `total_len` is in bytes; the checksum is left to [`fill_checksum`].
+    pub const fn new(protocol: u8, source: [u8; 4], destination: [u8; 4], total_len: u16) -> Ipv4Header {
+        Ipv4Header {
+            version_ihl: 0x45,
+            tos: 0,
+            total_len: U16::new(total_len),
+            id: U16::ZERO,
+            fragment: U16::new(DONT_FRAGMENT),
+            ttl: DEFAULT_TTL,
+            protocol,
+            checksum: U16::ZERO,
+            source,
+            destination,
+        }
+    }
+
     /// The header at the start of `packet`; `None` if it is of another version or not whole, options included.
     #[inline]
     pub fn read(packet: &[u8]) -> Option<&Ipv4Header> {
@@ -50,7 +77,7 @@ impl Ipv4Header {
     }
 
     fn is_whole(&self, room: usize) -> bool {
-        self.version_ihl >> 4 == 4 && (MIN_LEN..=room).contains(&self.header_len())
+        self.version() == 4 && (MIN_LEN..=room).contains(&self.header_len())
     }
 
     /// Bytes of the header with its options.
@@ -73,7 +100,48 @@ impl Ipv4Header {
     /// Whether the payload is a part of a packet only.
     #[inline(always)]
     pub fn is_fragment(&self) -> bool {
-        self.fragment.get() & 0x3fff != 0
+        self.fragment.get() & (MORE_FRAGMENTS | OFFSET_MASK) != 0
+    }
+
+    /// Which part of a packet the payload is; `None` if it is the whole.
+    #[inline]
+    pub fn part(&self) -> Option<Part> {
+        let bits = self.fragment.get();
+        self.is_fragment().then(|| Part {
+            id: u32::from(self.id.get()),
+            offset: (bits & OFFSET_MASK) * 8,
+            more: bits & MORE_FRAGMENTS != 0,
+        })
+    }
+
+    /// Takes one from the time to live and keeps the checksum true (RFC 1624). `false`, and nothing changed, if it would
+    /// become zero: the packet may not be forwarded (RFC 1812 §5.3.1).
+    #[inline(always)]
+    #[must_use]
+    pub fn decrement_ttl(&mut self) -> bool {
+        if self.ttl <= 1 {
+            return false;
+        }
+        let old = u16::from_be_bytes([self.ttl, self.protocol]);
+        self.ttl -= 1;
+        self.checksum.set(update(self.checksum.get(), old, old - 0x100));
+        true
+    }
+
+    /// Sets the length of the header in bytes: a multiple of 4 from 20 to 60.
+    pub(crate) fn set_header_len(&mut self, len: usize) {
+        self.version_ihl = 0x40 | (len / 4) as u8 & 0xf;
+    }
+
+    /// Whether the first byte says version 4 and no options, as nearly all packets do.
+    #[inline(always)]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.version_ihl == 0x45
+    }
+
+    #[inline(always)]
+    pub(crate) fn version(&self) -> u8 {
+        self.version_ihl >> 4
     }
 }
 
@@ -114,7 +182,28 @@ mod tests {
         short[3] = 19;
         assert_eq!(Ipv4Header::read(&short).expect("whole").payload_len(1000), None);
         short[7] = 1;
-        assert!(Ipv4Header::read(&short).expect("whole").is_fragment());
+        let fragment = Ipv4Header::read(&short).expect("whole");
+        assert!(fragment.is_fragment());
+        assert_eq!(fragment.part(), Some(Part { id: 0, offset: 8, more: false }));
+        assert_eq!(header.part(), None);
+    }
+
+    #[test]
+    fn the_time_to_live_goes_down_to_one() {
+        let mut packet = HEADER;
+        fill_checksum(&mut packet);
+        for left in (1..64).rev() {
+            let header = Ipv4Header::read_mut(&mut packet).expect("whole");
+            assert!(header.decrement_ttl());
+            assert_eq!(header.ttl, left);
+            assert_eq!(Sum::of(&packet).finish(), 0, "{left}");
+        }
+        for ttl in [1, 0] {
+            packet[8] = ttl;
+            let before = packet;
+            assert!(!Ipv4Header::read_mut(&mut packet).expect("whole").decrement_ttl());
+            assert_eq!(packet, before);
+        }
     }
 
     #[test]

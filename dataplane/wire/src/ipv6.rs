@@ -3,10 +3,16 @@
 use zerocopy::byteorder::big_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::fragment::Part;
+
 /// Bytes of the fixed header.
 pub const HEADER_LEN: usize = 40;
 /// Extension headers that are walked before a packet is given up: RFC 8200 knows 7, each once but one.
 pub const MAX_EXTENSIONS: usize = 8;
+/// Hop limit of packets that start here (IANA "IP Parameters": the default is 64).
+pub const DEFAULT_HOP_LIMIT: u8 = 64;
+/// The address that is none (RFC 4291 §2.5.2).
+pub const UNSPECIFIED: [u8; 16] = [0; 16];
 
 /// Extension header numbers (IANA "IPv6 Extension Header Types").
 const HOP_BY_HOP: u8 = 0;
@@ -37,6 +43,23 @@ pub struct Ipv6Header {
 }
 
 impl Ipv6Header {
+    /// A header for a packet that starts here, of no class and flow. `payload_len` is in bytes.
+    pub const fn new(
+        next_header: u8,
+        source: [u8; 16],
+        destination: [u8; 16],
+        payload_len: u16,
+    ) -> Ipv6Header {
+        Ipv6Header {
+            version_class_flow: U32::new(6 << 28),
+            payload_len: U16::new(payload_len),
+            next_header,
+            hop_limit: DEFAULT_HOP_LIMIT,
+            source,
+            destination,
+        }
+    }
+
     /// The header at the start of `packet`; `None` if it is of another version or not whole.
     #[inline]
     pub fn read(packet: &[u8]) -> Option<&Ipv6Header> {
@@ -58,6 +81,30 @@ impl Ipv6Header {
         let len = self.payload_len.get() as usize;
         (HEADER_LEN + len <= available).then_some(len)
     }
+
+    /// Takes one from the hop limit. `false`, and nothing changed, if it would become zero: the packet may not be forwarded
+    /// (RFC 8200 §3).
+    #[inline(always)]
+    #[must_use]
+    pub fn decrement_hop_limit(&mut self) -> bool {
+        if self.hop_limit <= 1 {
+            return false;
+        }
+        self.hop_limit -= 1;
+        true
+    }
+}
+
+/// Whether an address is one of a group (RFC 4291 §2.7).
+#[inline(always)]
+pub const fn is_multicast(address: &[u8; 16]) -> bool {
+    address[0] == 0xff
+}
+
+/// Whether an address is of this link alone: fe80::/10 (RFC 4291 §2.5.6).
+#[inline(always)]
+pub const fn is_link_local(address: &[u8; 16]) -> bool {
+    address[0] == 0xfe && address[1] & 0xc0 == 0x80
 }
 
 /// Where the extensions end.
@@ -67,23 +114,32 @@ pub struct Transport {
     pub protocol: u8,
     /// Where that starts, in bytes from the start of the IPv6 header.
     pub offset: usize,
-    /// A fragment header was among them.
-    pub is_fragment: bool,
+    /// Which part of a packet this is, if a fragment header was among them (RFC 8200 §4.5). The part may be all of it (RFC
+    /// 6946).
+    pub part: Option<Part>,
     /// A routing header with segments left was among them: the destination of checksums is not the header's.
     pub is_routed: bool,
+}
+
+impl Transport {
+    /// Whether there is no transport header, because this is not the first part of a packet.
+    #[inline(always)]
+    pub fn is_later_part(&self) -> bool {
+        self.part.is_some_and(|part| !part.is_first())
+    }
 }
 
 /// Walks the extensions of a packet; `None` if it is not IPv6, ends inside them, or has more than [`MAX_EXTENSIONS`].
 #[inline]
 pub fn transport(packet: &[u8]) -> Option<Transport> {
     let mut protocol = Ipv6Header::read(packet)?.next_header;
-    let (mut offset, mut is_fragment, mut is_routed) = (HEADER_LEN, false, false);
+    let (mut offset, mut part, mut is_routed) = (HEADER_LEN, None, false);
     for _ in 0..=MAX_EXTENSIONS {
         if !matches!(
             protocol,
             HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY | HIP | SHIM6
         ) {
-            return Some(Transport { protocol, offset, is_fragment, is_routed });
+            return Some(Transport { protocol, offset, part, is_routed });
         }
         // Every extension is at least 8 bytes long.
         let extension = packet.get(offset..)?.first_chunk::<8>()?;
@@ -97,13 +153,16 @@ pub fn transport(packet: &[u8]) -> Option<Transport> {
             return None;
         }
         is_routed |= protocol == ROUTING && extension[3] != 0;
-        let is_later_part =
-            protocol == FRAGMENT && u16::from_be_bytes([extension[2], extension[3]]) & !7 != 0;
-        is_fragment |= protocol == FRAGMENT;
+        if protocol == FRAGMENT {
+            let [_, _, o0, o1, id @ ..] = *extension;
+            let bits = u16::from_be_bytes([o0, o1]);
+            part = Some(Part { id: u32::from_be_bytes(id), offset: bits & !7, more: bits & 1 != 0 });
+        }
+        let is_later_part = protocol == FRAGMENT && part.is_some_and(|part| !part.is_first());
         protocol = extension[0];
         if is_later_part {
             // What follows is the middle of something, whatever the number says.
-            return Some(Transport { protocol, offset, is_fragment, is_routed });
+            return Some(Transport { protocol, offset, part, is_routed });
         }
     }
     None
@@ -123,7 +182,7 @@ mod tests {
     #[test]
     fn extensions_are_walked_to_the_transport() {
         let plain = transport(&packet(6, &[]));
-        let walked = |p: &[u8]| transport(p).map(|t| (t.protocol, t.offset, t.is_fragment, t.is_routed));
+        let walked = |p: &[u8]| transport(p).map(|t| (t.protocol, t.offset, t.part.is_some(), t.is_routed));
         assert_eq!(plain.map(|t| (t.protocol, t.offset)), Some((6, 40)));
         let hop = [60, 0, 0, 0, 0, 0, 0, 0];
         let destination = [[17, 1, 0, 0, 0, 0, 0, 0], [0; 8]].concat();

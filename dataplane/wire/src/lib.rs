@@ -8,6 +8,8 @@
 
 pub mod checksum;
 pub mod ethernet;
+pub mod fragment;
+pub mod input;
 pub mod ipv4;
 pub mod ipv6;
 pub mod segment;

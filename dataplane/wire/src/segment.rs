@@ -243,7 +243,7 @@ fn locate(front: &[u8], offload: &VnetHdr) -> Result<(Network, Transport, usize,
         }
         ETHERTYPE_IPV6 if kind != VnetHdr::GSO_TCPV4 => {
             let found = ipv6::transport(packet).filter(|t| t.protocol == protocol).ok_or(bad)?;
-            if found.is_fragment {
+            if found.part.is_some() {
                 return Err(Refused::Fragment);
             }
             if found.is_routed {

@@ -28,6 +28,40 @@ impl Mac {
     /// ff:ff:ff:ff:ff:ff
     pub const BROADCAST: Mac = Mac(0xffff_ffff_ffff);
 
+    /// The address whose octets stand in this order on the wire.
+    #[inline(always)]
+    pub const fn from_octets(octets: [u8; 6]) -> Mac {
+        let mut number = [0; 8];
+        number.split_at_mut(2).1.copy_from_slice(&octets);
+        Mac(u64::from_be_bytes(number))
+    }
+
+    /// The octets in the order of the wire.
+    #[inline(always)]
+    pub const fn octets(self) -> [u8; 6] {
+        let [_, _, octets @ ..] = self.0.to_be_bytes();
+        octets
+    }
+
+    /// The group that IPv4 multicast is sent to on Ethernet (RFC 1112 §6.4).
+    #[inline]
+    pub const fn of_group_v4([_, b, c, d]: [u8; 4]) -> Mac {
+        Mac::from_octets([1, 0, 0x5e, b & 0x7f, c, d])
+    }
+
+    /// The group that IPv6 multicast is sent to on Ethernet (RFC 2464 §7).
+    #[inline]
+    pub const fn of_group_v6(group: &[u8; 16]) -> Mac {
+        let [.., a, b, c, d] = *group;
+        Mac::from_octets([0x33, 0x33, a, b, c, d])
+    }
+
+    /// Whether it can be the address of one station: neither of a group nor all zero.
+    #[inline(always)]
+    pub const fn is_station(self) -> bool {
+        !self.is_group() && self.0 != 0
+    }
+
     /// Whether it addresses a group, broadcast included (the I/G bit, IEEE 802 §8.2.2).
     #[inline(always)]
     pub const fn is_group(self) -> bool {
@@ -43,7 +77,7 @@ impl Mac {
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [_, _, first, rest @ ..] = self.0.to_be_bytes();
+        let [first, rest @ ..] = self.octets();
         write!(f, "{first:02x}")?;
         rest.iter().try_for_each(|octet| write!(f, ":{octet:02x}"))
     }
@@ -62,6 +96,16 @@ pub fn addresses(frame: &[u8]) -> Option<(Mac, Mac)> {
     // Eight bytes each: the address and the two behind it.
     let (first, last) = (header.first_chunk::<8>()?, header.last_chunk::<8>()?);
     Some((Mac(u64::from_be_bytes(*first) >> 16), Mac(u64::from_be_bytes(*last) >> 16)))
+}
+
+/// Writes a header without tags. `None`, and nothing written, if the frame is shorter than that.
+#[inline]
+pub fn write_header(frame: &mut [u8], destination: Mac, source: Mac, ethertype: u16) -> Option<()> {
+    let header = frame.first_chunk_mut::<HEADER_LEN>()?;
+    header[..6].copy_from_slice(&destination.octets());
+    header[6..12].copy_from_slice(&source.octets());
+    header[12..].copy_from_slice(&ethertype.to_be_bytes());
+    Some(())
 }
 
 /// The type behind the addresses, which is the TPID of a tagged frame; `None` if the frame is shorter than a header.
@@ -120,6 +164,25 @@ mod tests {
         assert!(!Mac(0x0180_c200_0010).is_link_local_control());
         assert!(Mac::BROADCAST.is_group());
         assert_eq!(addresses(&FRAME[..13]), None);
+    }
+
+    #[test]
+    fn a_header_that_is_written_is_read() {
+        let mut frame = [0; 15];
+        let (destination, source) = (Mac(0x0200_0000_0001), Mac(0x0200_0000_0002));
+        assert_eq!(write_header(&mut frame, destination, source, ETHERTYPE_ARP), Some(()));
+        assert_eq!(parse(&frame), Some(Ethernet { destination, source, ethertype: ETHERTYPE_ARP, l3: 14 }));
+        assert_eq!(write_header(&mut frame[..13], source, source, 0), None);
+        assert_eq!(Mac::from_octets(source.octets()), source);
+    }
+
+    #[test]
+    fn groups_have_their_addresses() {
+        assert_eq!(Mac::of_group_v4([239, 0x81, 2, 3]).to_string(), "01:00:5e:01:02:03");
+        let mut group = [0xff; 16];
+        group[12..].copy_from_slice(&[1, 2, 3, 4]);
+        assert_eq!(Mac::of_group_v6(&group).to_string(), "33:33:01:02:03:04");
+        assert!(!Mac::of_group_v6(&group).is_station() && !Mac(0).is_station() && Mac(1).is_station());
     }
 
     #[test]

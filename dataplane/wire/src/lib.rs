@@ -1,4 +1,5 @@
-//! What is on the wire: views of headers, checksums, and the cutting of super-packets.
+//! What is on the wire: views of headers, checksums, the cutting of packets, neighbour resolution, ICMP, and the reading and
+//! rewriting of flows.
 //!
 //! Everything here works on byte slices, allocates nothing and panics on no input. A header view is a `zerocopy` struct that
 //! lies over the bytes of the frame; its `read` checks that the header is whole and of its version, so that later accesses
@@ -6,6 +7,7 @@
 //! several segments is longer than the slice that holds its headers.
 #![forbid(unsafe_code)]
 
+pub mod arp;
 pub mod checksum;
 pub mod ethernet;
 pub mod fragment;

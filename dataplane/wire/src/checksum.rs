@@ -116,6 +116,16 @@ pub fn update(checksum: u16, old: u16, new: u16) -> u16 {
     !fold(u64::from(!checksum) + u64::from(!old) + u64::from(new))
 }
 
+/// What is in the field of a transport checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// The checksum of the whole.
+    Full,
+    /// The sum of the pseudo header alone, because a later port completes it (`VIRTIO_NET_HDR_F_NEEDS_CSUM`). Ports are not
+    /// part of it.
+    Partial,
+}
+
 /// A partial checksum, as [`Sum::partial`] leaves it in the field, after one 16-bit word that it covers was changed.
 #[inline]
 #[must_use]

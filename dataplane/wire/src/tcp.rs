@@ -12,6 +12,8 @@ pub const CHECKSUM_OFFSET: usize = 16;
 
 /// Flag: no more data from the sender.
 pub const FIN: u8 = 0x01;
+/// Flag: the first segment of a direction.
+pub const SYN: u8 = 0x02;
 /// Flag: hand the data to the application.
 pub const PSH: u8 = 0x08;
 /// Flag: the congestion window was reduced (RFC 3168).

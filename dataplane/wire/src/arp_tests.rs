@@ -74,7 +74,10 @@ fn a_tagged_frame_is_read() {
 
 proptest! {
     #[test]
-    fn any_frame_is_judged(edits in prop::collection::vec((12_usize..42, any::<u8>()), 0..6), len in 0_usize..43) {
+    fn any_frame_is_judged(
+        edits in prop::collection::vec((12_usize..42, any::<u8>()), 0..6),
+        len in 0_usize..43,
+    ) {
         let mut frame = written(&Arp::request(OURS, A, B));
         for (at, value) in edits {
             frame[at] = value;

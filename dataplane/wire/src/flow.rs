@@ -106,7 +106,7 @@ pub struct Flow<const N: usize> {
 
 impl<const N: usize> Flow<N> {
     /// The key by which paths are chosen: that of a fragment has no ports, so that all parts of a packet go one way (RFC
-    /// 2992 §2 asks that a flow stays on its path).
+    /// 2991 §2 asks that a flow stays on its path).
     #[inline]
     pub fn path_key(&self) -> Key<N> {
         match self.part {

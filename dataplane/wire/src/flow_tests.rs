@@ -141,7 +141,12 @@ fn the_hash_spreads_keys_that_are_alike() {
 
 proptest! {
     #[test]
-    fn both_directions_have_one_ordered_key(source: [u8; 4], destination: [u8; 4], ports: (u16, u16), seed: u64) {
+    fn both_directions_have_one_ordered_key(
+        source: [u8; 4],
+        destination: [u8; 4],
+        ports: (u16, u16),
+        seed: u64,
+    ) {
         let key = Key { source, destination, source_port: ports.0, destination_port: ports.1, protocol: 6 };
         prop_assert_eq!(key.reversed().reversed(), key);
         prop_assert_eq!(key.ordered(), key.reversed().ordered());

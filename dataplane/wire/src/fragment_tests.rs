@@ -115,7 +115,11 @@ fn there_is_no_fragment_behind_the_last() {
 proptest! {
     #[test]
     fn fragments_make_the_packet_again(
-        options in 0_usize..11, payload in 0_usize..9000, mtu in 68_usize..2000, offset in 0_u16..6000, more: bool,
+        options in 0_usize..11,
+        payload in 0_usize..9000,
+        mtu in 68_usize..2000,
+        offset in 0_u16..6000,
+        more: bool,
     ) {
         // Only a last part may have a length that is no multiple of 8.
         let payload = if more { payload & !7 } else { payload };

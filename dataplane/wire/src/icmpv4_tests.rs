@@ -160,7 +160,9 @@ fn a_quote_is_found_in_an_error_alone() {
 proptest! {
     #[test]
     fn any_packet_is_answered_well_or_not_at_all(
-        edits in prop::collection::vec((0_usize..40, any::<u8>()), 0..4), len in 0_usize..700, room in 0_usize..700,
+        edits in prop::collection::vec((0_usize..40, any::<u8>()), 0..4),
+        len in 0_usize..700,
+        room in 0_usize..700,
     ) {
         let mut packet = udp(672);
         for (at, value) in edits {

@@ -141,7 +141,9 @@ fn what_is_no_request_stays_as_it_is() {
 proptest! {
     #[test]
     fn any_packet_is_answered_well_or_not_at_all(
-        edits in prop::collection::vec((0_usize..60, any::<u8>()), 0..4), len in 0_usize..1500, room in 0_usize..1500,
+        edits in prop::collection::vec((0_usize..60, any::<u8>()), 0..4),
+        len in 0_usize..1500,
+        room in 0_usize..1500,
     ) {
         let mut packet = udp(1500);
         for (at, value) in edits {

@@ -163,7 +163,9 @@ fn routers_are_read() {
 proptest! {
     #[test]
     fn any_packet_is_judged(
-        kind in 133_u8..138, edits in prop::collection::vec((0_usize..88, any::<u8>()), 0..5), len in 44_usize..89,
+        kind in 133_u8..138,
+        edits in prop::collection::vec((0_usize..88, any::<u8>()), 0..5),
+        len in 44_usize..89,
     ) {
         let mut packet = router(kind, HOST, &[1; 44]);
         packet[48..64].copy_from_slice(&TARGET);

@@ -102,8 +102,7 @@ fn rewrite<const N: usize>(
 ) -> Result<(u16, u16), Refused> {
     let has_ports = matches!(from.kind, Kind::Ports | Kind::Query);
     let ports = (to.source_port, to.destination_port);
-    let keeps_ports = !has_ports || ports == (from.key.source_port, from.key.destination_port);
-    if from.key.protocol == SCTP && !keeps_ports {
+    if from.key.protocol == SCTP && has_ports && ports != (from.key.source_port, from.key.destination_port) {
         return Err(Refused::Protocol);
     }
     // All that may fail is looked at first, so that nothing is changed by half.
@@ -127,14 +126,17 @@ fn rewrite<const N: usize>(
     if let Some(field) = field.filter(|_| from.key.protocol != icmpv4::PROTOCOL) {
         change(transport, field, from.key.protocol, sum, old, new);
     }
-    if !keeps_ports {
-        // A query has its identifier where the second word behind the checksum is; ports are the first two words.
+    if has_ports {
+        // A query has its identifier right behind the checksum; ports are the first two words.
         let (places, values) = match from.kind {
             Kind::Query => (4..6, [ports.0, 0]),
             _ => (0..4, [ports.0, ports.1]),
         };
         for (at, value) in places.step_by(2).zip(values) {
             let was = half(transport, at).unwrap_or(value);
+            if was == value {
+                continue;
+            }
             store(transport, at, value);
             if let Some(field) = field.filter(|_| sum == Field::Full) {
                 change(transport, field, from.key.protocol, sum, was, value);

@@ -179,7 +179,8 @@ proptest! {
             let packet = build_v4(key, &[7; 40]);
             // Half a checksum cannot be updated: a quote that is cut there keeps the half.
             let len = if len == 37 { 36 } else { len.min(packet.len()) };
-            [&[69, 0, 0, 0, 0, 0, 0, 0, 64, 1, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 3, 1, 0, 0, 0, 0, 0, 0][..], &packet[..len]].concat()
+            let start = [69, 0, 0, 0, 0, 0, 0, 0, 64, 1, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 3, 1, 0, 0, 0, 0, 0, 0];
+            [&start[..], &packet[..len]].concat()
         };
         let finish = |mut packet: Vec<u8>| {
             let sum = Sum::of(&packet[20..]).finish();
@@ -198,7 +199,8 @@ proptest! {
     fn a_quote_over_ipv6_keeps_the_checksum_right((from, to) in two::<16>(58), len in 48_usize..120) {
         let inner = build_v6(&from, &[7; 60]);
         let inner = &inner[..len.min(inner.len())];
-        let mut packet = [&[0x60, 0, 0, 0, 0, (inner.len() + 8) as u8, 58, 64][..], &[1; 32], &[1, 4, 0, 0, 0, 0, 0, 0], inner].concat();
+        let start = [0x60, 0, 0, 0, 0, (inner.len() + 8) as u8, 58, 64];
+        let mut packet = [&start[..], &[1; 32], &[1, 4, 0, 0, 0, 0, 0, 0], inner].concat();
         let sum = |message: &[u8]| {
             let mut sum = pseudo_v6(&[1; 16], &[1; 16], 58, message.len() as u32);
             sum.add(message);

@@ -1,7 +1,15 @@
 //! Lookup tables of the fast path. Readers never wait; each table has a slow, obvious twin in its tests.
+//!
+//! | table | what it answers | how |
+//! |---|---|---|
+//! | [`MacTable`] | the port behind a MAC address | hash table, learned by any worker |
+//! | [`Fib4`] | the longest prefix of an IPv4 address | DIR-24-8, edited by its [`Rib4`] |
+//! | [`Fib6`] | the longest prefix of an IPv6 address | trie of nodes as wide as they are full, edited by its [`Rib6`] |
 #![forbid(unsafe_code)]
 
+mod fib;
 mod mac;
 mod sync;
 
+pub use fib::{Fib4, Fib6, MAX_VALUE, Mark, NO_ROUTE, Rib, Rib4, Rib6, RouteError};
 pub use mac::{Learn, MacEntry, MacReader, MacTable};

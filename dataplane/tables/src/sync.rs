@@ -1,11 +1,40 @@
 //! Atomics: the processor's, or under `--cfg loom` those of the model checker, which tries every order of their effects.
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, Ordering, fence};
+pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicU64 as AtomicWord, Ordering, fence};
 #[cfg(loom)]
 pub(crate) use model::AtomicU64;
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+pub(crate) use std::sync::atomic::{
+    AtomicU8, AtomicU32, AtomicU64, AtomicU64 as AtomicWord, Ordering, fence,
+};
+
+/// Atomics in bulk, all zero. The system zeroes pages when they are touched first, so that what is not used costs nothing.
+pub(crate) trait Zeroed: Sized {
+    /// `None` where the system has not so much memory.
+    fn zeroed(len: usize) -> Option<Box<[Self]>>;
+}
+
+#[cfg(not(loom))]
+impl<T: zerocopy::FromZeros> Zeroed for T {
+    fn zeroed(len: usize) -> Option<Box<[Self]>> {
+        <[T] as zerocopy::FromZeros>::new_box_zeroed_with_elems(len).ok()
+    }
+}
+
+#[cfg(loom)]
+impl Zeroed for AtomicU32 {
+    fn zeroed(len: usize) -> Option<Box<[Self]>> {
+        Some((0..len).map(|_| AtomicU32::new(0)).collect())
+    }
+}
+
+#[cfg(loom)]
+impl Zeroed for AtomicWord {
+    fn zeroed(len: usize) -> Option<Box<[Self]>> {
+        Some((0..len).map(|_| AtomicWord::new(0)).collect())
+    }
+}
 
 #[cfg(loom)]
 mod model {

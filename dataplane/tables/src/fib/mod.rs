@@ -9,7 +9,6 @@
 
 mod retired;
 mod rib;
-mod slabs;
 #[cfg(all(test, not(loom)))]
 mod tests;
 mod v4;

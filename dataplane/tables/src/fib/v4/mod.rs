@@ -4,13 +4,14 @@
 //! one load, or two. A short prefix is written into every word that it is the longest for: a /8 into 65 536.
 
 mod entry;
+mod slabs;
 mod writer;
 
-use super::slabs::Slabs;
 use super::{NO_ROUTE, RouteError};
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{AtomicU32, AtomicWord, Zeroed};
 use entry::Entry;
+use slabs::Slabs;
 pub use writer::Writer;
 
 /// Bits of an address that choose a word of the first level, and then one of its group. Loom tries every interleaving, so its
@@ -34,7 +35,7 @@ const BATCH: usize = 64;
 /// are asked for, and a table spread over all addresses takes 64 MiB.
 pub struct Fib4 {
     root: Box<[AtomicU32; ROOT]>,
-    groups: Slabs<AtomicU32, { FIRST + GROUP_BITS }, SLABS>,
+    groups: Slabs<{ FIRST + GROUP_BITS }, SLABS>,
     /// The value of /0 in the low half. The high half counts its changes, so that a reader can tell that there was none.
     default: AtomicWord,
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::reader::{Fib6, ROOT, Words};
-use super::word::UNIT;
+use super::memory::{END, FIRST, Memory, UNIT};
+use super::reader::Fib6;
 use crate::fib::RouteError;
 use crate::fib::retired::{Mark, Retired};
 
@@ -16,8 +16,8 @@ pub(super) struct Block {
     pub order: u32,
 }
 
-/// Orders of blocks: the largest slab is one.
-const ORDERS: usize = (Words::END.ilog2() - UNIT) as usize;
+/// Orders of blocks: the largest is half of all memory.
+const ORDERS: usize = END.ilog2() as usize;
 
 pub(super) struct Arena {
     pub fib: Arc<Fib6>,
@@ -25,7 +25,7 @@ pub(super) struct Arena {
     retired: Retired<Block>,
     /// Taken, but not linked yet.
     fresh: Vec<Block>,
-    /// The number of the word behind the last slab.
+    /// The unit up to which the table has grown.
     end: u32,
     /// Units that are not free.
     used: usize,
@@ -35,9 +35,9 @@ impl Arena {
     /// # Errors
     /// [`RouteError::Memory`].
     pub fn new() -> Result<Arena, RouteError> {
-        let fib = Arc::new(Fib6 { words: Words::new() });
+        let fib = Arc::new(Fib6 { memory: Memory::new()? });
         let (free, retired) = ([const { BTreeSet::new() }; ORDERS], Retired::new());
-        let mut arena = Arena { fib, free, retired, fresh: Vec::new(), end: ROOT, used: 0 };
+        let mut arena = Arena { fib, free, retired, fresh: Vec::new(), end: FIRST, used: 0 };
         // The first unit of all, which holds the first word.
         arena.take(0)?;
         arena.commit();
@@ -66,13 +66,12 @@ impl Arena {
     }
 
     fn grow(&mut self) -> Result<(), RouteError> {
-        if self.end >= Words::END {
-            let limit = (Words::END - ROOT) as usize * size_of::<u64>();
+        if self.end >= END {
+            let limit = ((END - FIRST) << UNIT) as usize * size_of::<u64>();
             return Err(RouteError::Nodes { limit, waiting: self.retired.len() });
         }
-        self.fib.words.grow(self.end)?;
-        let order = self.end.ilog2() - UNIT;
-        self.free[order as usize].insert(self.end >> UNIT);
+        self.fib.memory.grow(self.end);
+        self.free[self.end.ilog2() as usize].insert(self.end);
         self.end *= 2;
         Ok(())
     }
@@ -104,7 +103,8 @@ impl Arena {
         }
     }
 
-    /// Puts a block to the free ones, together with its other half if that is free, and so on up to the whole slab.
+    /// Puts a block to the free ones, together with its other half if that is free, and so on up to what the table grew by
+    /// at once.
     fn release(&mut self, Block { mut unit, mut order }: Block) {
         self.used -= 1 << order;
         while order < unit.ilog2() && self.free[order as usize].remove(&(unit ^ 1 << order)) {

@@ -1,11 +1,11 @@
 //! Makes a subtree for some routes, which nobody sees before it is linked.
 
 use super::arena::Arena;
+use super::memory::UNIT;
 use super::shape::{order, start, stride};
-use super::word::{Answer, Node, Target, UNIT, Word};
+use super::word::{Answer, Node, Target, Word};
 use super::{Key, Route};
 use crate::fib::RouteError;
-use crate::sync::Ordering::{Acquire, Release};
 
 /// What the last word of a header counts, for the writer alone.
 #[derive(Clone, Copy)]
@@ -29,10 +29,12 @@ impl Weight {
 }
 
 impl Arena {
+    pub fn load(&self, number: u32) -> Word {
+        Word(self.fib.memory.load(number))
+    }
+
     pub fn store(&self, number: u32, word: Word) {
-        if let Some(at) = self.fib.words.from(number).first() {
-            at.store(word.0, Release);
-        }
+        self.fib.memory.store(number, word.0);
     }
 
     /// Writes a unit: bits of a prefix, and two words more.
@@ -44,7 +46,7 @@ impl Arena {
     }
 
     pub fn weight(&self, node: Node) -> Weight {
-        let bits = self.fib.load((node.header << UNIT) + 3).0;
+        let bits = self.load((node.header << UNIT) + 3).0;
         Weight { now: bits as u32, built: (bits >> 32) as u32 }
     }
 
@@ -59,20 +61,19 @@ impl Arena {
 
     /// What covers a node.
     pub fn cover(&self, node: Node) -> Answer {
-        Answer::from_bits(self.fib.load((node.header << UNIT) + 2).0 as u32)
+        Answer::from_bits(self.load((node.header << UNIT) + 2).0 as u32)
     }
 
     /// The route of a unit, and what covers it.
     pub fn route(&self, unit: u32) -> (Route, Answer) {
-        let answers = self.fib.load((unit << UNIT) + 2).0;
+        let answers = self.load((unit << UNIT) + 2).0;
         let own = Answer::from_bits(answers as u32);
         let key = Key { bits: self.bits(unit), len: own.len() };
         (Route { key, value: own.value() }, Answer::from_bits((answers >> 32) as u32))
     }
 
     fn bits(&self, unit: u32) -> u128 {
-        let [high, low] =
-            self.fib.units::<2>(unit).map_or([0; 2], |words| words.each_ref().map(|w| w.load(Acquire)));
+        let [high, low] = [0, 1].map(|word| self.load((unit << UNIT) + word).0);
         u128::from(high) << 64 | u128::from(low)
     }
 
@@ -129,7 +130,7 @@ impl Arena {
             let number = node.word(route.key.bits);
             let same = rest.iter().take_while(|other| node.word(other.key.bits) == number).count();
             let (these, others) = rest.split_at(same);
-            let word = self.build(these, node.end(), self.fib.load(number).answer())?;
+            let word = self.build(these, node.end(), self.load(number).answer())?;
             self.store(number, word);
             rest = others;
         }

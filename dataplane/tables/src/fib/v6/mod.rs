@@ -11,6 +11,7 @@
 
 mod arena;
 mod build;
+mod memory;
 mod reader;
 mod shape;
 mod word;

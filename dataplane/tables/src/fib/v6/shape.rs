@@ -36,5 +36,5 @@ pub(super) fn stride(routes: &[Route], start: u32) -> u32 {
 
 /// Words of a node as an order of units.
 pub(super) fn order(stride: u32) -> u32 {
-    stride.saturating_sub(super::word::UNIT)
+    stride.saturating_sub(super::memory::UNIT)
 }

@@ -1,5 +1,7 @@
 //! One word of the trie: an answer, or where to look next.
 
+use super::memory::UNIT;
+
 /// The value and length of the longest prefix so far in 24 and 8 bits. All zero where there is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Answer(u32);
@@ -77,9 +79,6 @@ impl Node {
         self.start + self.stride
     }
 }
-
-/// Words of a unit, as a power of two.
-pub(super) const UNIT: u32 = 2;
 
 /// A word. From the lowest bit on: kind 2; of a node, skips 1, start 7, stride 6, header 24; then the unit 24. Of an answer,
 /// the high half. Zero is the answer that there is no route.

@@ -6,9 +6,10 @@ use ipnet::Ipv6Net;
 
 use super::arena::Arena;
 use super::build::{Weight, range};
-use super::reader::{Fib6, ROOT};
+use super::memory::{FIRST, UNIT};
+use super::reader::Fib6;
 use super::shape::order;
-use super::word::{Answer, Node, Target, UNIT, Word};
+use super::word::{Answer, Node, Target, Word};
 use super::{Key, Route, common};
 use crate::fib::RouteError;
 use crate::fib::retired::Mark;
@@ -47,7 +48,7 @@ struct Place {
     end: u32,
 }
 
-const TOP: Place = Place { number: ROOT, end: 0 };
+const TOP: Place = Place { number: FIRST << UNIT, end: 0 };
 
 impl Writer {
     /// Links what was built.
@@ -64,7 +65,7 @@ impl Writer {
         let mut routes: Vec<Route> = routes.filter(|route| u32::from(route.key.len) > place.end).collect();
         routes.sort_unstable();
         let word = self.arena.build(&routes, place.end, self.arena.cover(node))?;
-        let old = self.arena.fib.load(place.number);
+        let old = self.arena.load(place.number);
         self.link(place, word);
         self.retire(old);
         Ok(())
@@ -78,7 +79,7 @@ impl Writer {
             Target::Two(unit) => self.arena.retire(unit, 1),
             Target::Node(node) => {
                 for index in 0..1 << node.stride {
-                    self.retire(self.arena.fib.load((node.words << UNIT) + index));
+                    self.retire(self.arena.load((node.words << UNIT) + index));
                 }
                 self.arena.retire(node.header, 0);
                 self.arena.retire(node.words, order(node.stride));
@@ -88,7 +89,7 @@ impl Writer {
 
     /// Makes a change to everything under a word.
     fn change(&self, number: u32, change: Change) {
-        let word = self.arena.fib.load(number);
+        let word = self.arena.load(number);
         match word.target() {
             Target::Answer(old) => {
                 if let Some(new) = change.of(old) {
@@ -143,13 +144,16 @@ impl Writer {
         }
         routes.sort_unstable();
         let word = self.arena.build(&routes, place.end, cover)?;
-        let old = self.arena.fib.load(place.number);
+        let old = self.arena.load(place.number);
         self.link(place, word);
         self.retire(old);
         Ok(())
     }
 
     /// Puts a node between a place and its node, where a route leaves the way there.
+    ///
+    /// It counts as built for fewer routes than there are, so that after some such nodes, or some routes more, all is built anew:
+    /// routes with rising numbers would make a chain of them.
     fn wrap(
         &mut self,
         rib: &Routes<Self>,
@@ -158,14 +162,14 @@ impl Writer {
         route: Route,
     ) -> Result<(), RouteError> {
         let (path, cover) = (self.arena.path(inner), self.arena.cover(inner));
-        let Weight { now, .. } = self.arena.weight(inner);
+        let Weight { now, built } = self.arena.weight(inner);
         let len = u32::from(route.key.len);
         let start = common(path, route.key.bits).min(len);
         let outer = self.arena.take_node(start, (inner.start - start).min(UNIT), start > place.end)?;
         let within = if len == start { route.answer() } else { cover };
         let bits = path & !u128::MAX.checked_shr(start).unwrap_or(0);
         self.arena.store_unit(outer.header, bits, [u64::from(cover.bits()), 0]);
-        self.arena.set_weight(outer, Weight { now: now + 1, built: now + 1 });
+        self.arena.set_weight(outer, Weight { now: now.saturating_add(1), built: built - built / 4 });
         self.arena.fill(outer, 0..1 << outer.stride, within);
         if len > outer.end() {
             let word = self.arena.build(&[route], outer.end(), cover)?;
@@ -202,7 +206,7 @@ impl Writer {
             return Ok(());
         }
         let done = loop {
-            match self.arena.fib.load(place.number).target() {
+            match self.arena.load(place.number).target() {
                 Target::Answer(cover) => break self.join(place, 0..0, cover, route),
                 Target::One(unit) => break self.join(place, unit..unit + 1, Answer::NONE, route),
                 Target::Two(unit) => break self.join(place, unit..unit + 2, Answer::NONE, route),
@@ -238,7 +242,7 @@ impl Writer {
             return self.change(TOP.number, change);
         }
         loop {
-            match self.arena.fib.load(place.number).target() {
+            match self.arena.load(place.number).target() {
                 Target::One(unit) if self.arena.route(unit).0.key == key => {
                     let (_, cover) = self.arena.route(unit);
                     break self.leave(place, Target::Answer(cover), unit);

@@ -43,6 +43,7 @@ fn line(name: &str, routes: usize, [batch, single]: [(f64, f64); 2], updates: [f
 
 fn ipv4(name: &str, nets: &[Ipv4Net]) {
     let mut rib = Rib4::new().expect("memory");
+    rib.expect(nets.len());
     let start = Instant::now();
     for (i, net) in nets.iter().enumerate() {
         rib.insert(*net, i as u32 % 1000 + 1).expect("room");
@@ -60,7 +61,9 @@ fn ipv4(name: &str, nets: &[Ipv4Net]) {
         cycles(&to, |to, values| to.iter().zip(values).for_each(|(to, value)| *value = fib.lookup(*to)));
     let (routes, bytes) = (rib.len(), [rib.fib_bytes(), rib.bytes()]);
     let start = Instant::now();
-    nets.iter().for_each(|net| _ = rib.remove(*net));
+    for net in nets {
+        rib.remove(*net);
+    }
     line(name, routes, [batch, single], [insert, start.elapsed().as_secs_f64()], bytes);
 }
 
@@ -89,7 +92,9 @@ fn ipv6(name: &str, nets: &[Ipv6Net]) {
         cycles(&to, |to, values| to.iter().zip(values).for_each(|(to, value)| *value = fib.lookup(*to)));
     let (routes, bytes) = (rib.len(), [rib.fib_bytes(), rib.bytes()]);
     let start = Instant::now();
-    nets.iter().for_each(|net| _ = rib.remove(*net));
+    for net in nets {
+        rib.remove(*net);
+    }
     line(name, routes, [batch, single], [insert, start.elapsed().as_secs_f64()], bytes);
     if longest > 1e-3 {
         println!("  longest insertion: {:.1} ms", longest * 1e3);

@@ -24,7 +24,7 @@ where
     let fib = std::sync::Arc::clone(rib.fib());
     let stays = K::SHORTEST + 3;
     rib.insert(K::net(WATCHED, stays), STAYS).expect("room");
-    let lens: Vec<u8> = (0..).map(|i| stays + 1 + i * 3).take_while(|len| *len <= K::WIDTH).collect();
+    let lens: Vec<u8> = (stays + 1..=K::WIDTH).step_by(3).collect();
     let allowed: Vec<u32> = std::iter::once(STAYS).chain(FLAPS..FLAPS + lens.len() as u32).collect();
     let (turns, done) = (AtomicU64::new(0), std::sync::atomic::AtomicBool::new(false));
     std::thread::scope(|scope| {
@@ -32,8 +32,8 @@ where
             let mut wrong = None;
             while !done.load(Acquire) {
                 let values = K::lookup_batch(&fib, &[WATCHED; 100]);
-                let values = values.into_iter().chain([K::lookup_one(&fib, WATCHED)]);
-                wrong = wrong.or(values.filter(|value| !allowed.contains(value)).next());
+                let mut values = values.into_iter().chain([K::lookup_one(&fib, WATCHED)]);
+                wrong = wrong.or(values.find(|value| !allowed.contains(value)));
                 turns.fetch_add(1, Release);
             }
             wrong
@@ -62,7 +62,9 @@ where
             }
             if round % 500 == 499 {
                 let all: Vec<_> = rib.iter().filter(|(_, value)| *value >= WRONG).collect();
-                all.into_iter().for_each(|(net, _)| _ = rib.remove(net));
+                for (net, _) in all {
+                    rib.remove(net);
+                }
             }
             // The reader has begun a turn after the mark and ended it.
             if turns.load(Acquire) >= seen.1 {

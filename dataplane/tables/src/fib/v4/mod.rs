@@ -31,8 +31,9 @@ const BATCH: usize = 64;
 /// The forwarding table of IPv4 routes. Any thread may look up; [`Rib4`](crate::Rib4) writes.
 ///
 /// Memory is taken as it is touched, in pages of 4 KiB: an empty table has none, a /24 takes one page, a /8 takes 256 KiB, and
-/// each /24 with longer prefixes 1 KiB more; the default route is kept apart and takes nothing. From 1024 routes on, huge pages
-/// are asked for, and a table spread over all addresses takes 64 MiB.
+/// each /24 with longer prefixes 1 KiB more; the default route is kept apart and takes nothing. From 1024 routes on
+/// (see [`Rib::expect`](crate::Rib::expect)) huge pages are asked for, and a table spread over all addresses takes 64 MiB. A page
+/// table entry is made when a worker first looks at a page that no route has touched.
 pub struct Fib4 {
     root: Box<[AtomicU32; ROOT]>,
     groups: Slabs<{ FIRST + GROUP_BITS }, SLABS>,

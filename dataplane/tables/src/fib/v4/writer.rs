@@ -157,6 +157,13 @@ impl Family for Writer {
         &self.fib
     }
 
+    fn expect(&mut self, routes: usize) {
+        if routes >= MANY && !self.huge {
+            self.huge = true;
+            paceline_sys::region::advise_huge_pages(&*self.fib.root);
+        }
+    }
+
     fn insert(
         &mut self,
         rib: &Routes<Self>,
@@ -164,10 +171,7 @@ impl Family for Writer {
         value: u32,
         old: Option<u32>,
     ) -> Result<(), RouteError> {
-        if rib.len() >= MANY && !self.huge {
-            self.huge = true;
-            paceline_sys::region::advise_huge_pages(&*self.fib.root);
-        }
+        self.expect(rib.len());
         let entry = Entry::new(value, prefix.prefix_len());
         match u32::from(prefix.prefix_len()) {
             0 => self.fib.set_default(value),

@@ -84,14 +84,14 @@ impl Arena {
             [one] => {
                 let unit = self.take(0)?;
                 self.store_route(unit, one, cover);
-                Target::One(unit)
+                Target::Routes { first: unit, last: unit }
             }
             // In order, a prefix comes behind those that cover it.
             [second, first] => {
                 let unit = self.take(1)?;
                 self.store_route(unit, first, cover);
                 self.store_route(unit + 1, second, cover);
-                Target::Two(unit)
+                Target::Routes { first: unit, last: unit + 1 }
             }
             _ => Target::Node(self.build_node(routes, end, cover)?),
         }))

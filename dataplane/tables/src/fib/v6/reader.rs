@@ -87,7 +87,7 @@ impl Reader<'_> {
     fn prefetch(self, word: Word, address: u128) {
         let unit = match word.target() {
             Target::Answer(_) => return,
-            Target::One(unit) | Target::Two(unit) => unit,
+            Target::Routes { first, .. } => first,
             Target::Node(node) => {
                 if node.skips {
                     self.0.get(node.header as usize).inspect(|unit| prefetch_read(*unit));
@@ -103,8 +103,7 @@ impl Reader<'_> {
     fn step(self, word: Word, address: u128) -> Word {
         match word.target() {
             Target::Answer(_) => Some(word),
-            Target::One(unit) => self.ends(unit, unit, address),
-            Target::Two(unit) => self.ends(unit, unit + 1, address),
+            Target::Routes { first, last } => self.ends(first, last, address),
             Target::Node(node) => self.enter(node, address),
         }
         .unwrap_or(Word(0))
@@ -113,9 +112,9 @@ impl Reader<'_> {
     /// What the routes of two units answer, which may be one and the same: the first that matches, or else what covers them.
     /// Both are compared, as a branch on the first is a matter of luck.
     #[inline(always)]
-    fn ends(self, first: u32, second: u32, address: u128) -> Option<Word> {
+    fn ends(self, first: u32, last: u32, address: u128) -> Option<Word> {
         let [bits @ .., answers, _] = self.0.get(first as usize)?;
-        let [others @ .., seconds, _] = self.0.get(second as usize)?;
+        let [others @ .., seconds, _] = self.0.get(last as usize)?;
         let (answers, seconds) = (answers.load(Acquire), seconds.load(Acquire));
         let fits = matches(bits, address, answers as u8);
         let or_else = if matches(others, address, seconds as u8) { seconds } else { seconds >> 32 };

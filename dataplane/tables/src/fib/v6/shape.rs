@@ -6,8 +6,11 @@ use super::{Route, common};
 const WIDEST: u32 = 22;
 /// The narrowest, unless the address ends: a unit of words.
 const NARROWEST: u32 = 2;
-/// Words of a node for each that has routes, at most.
-const WORDS_PER_USED: u64 = 4;
+/// Words of a node for each that has routes, at most. The more, the fewer routes share a word and need another node.
+fn words_per_used(stride: u32) -> u64 {
+    // Up to 512 KiB a node stays in a second-level cache.
+    if stride <= 16 { 8 } else { 4 }
+}
 
 /// Bits that all of some routes have in common; in order, and two at least.
 pub(super) fn start(routes: &[Route]) -> u32 {
@@ -27,7 +30,7 @@ pub(super) fn stride(routes: &[Route], start: u32) -> u32 {
     let (mut used, mut best) = (1, NARROWEST.min(room));
     for stride in 1..=WIDEST.min(room) {
         used += parted[(start + stride - 1) as usize];
-        if stride > best && 1 << stride <= used * WORDS_PER_USED {
+        if stride > best && 1 << stride <= used * words_per_used(stride) {
             best = stride;
         }
     }

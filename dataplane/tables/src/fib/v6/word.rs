@@ -39,10 +39,11 @@ impl Answer {
 pub(super) enum Target {
     /// Nothing further.
     Answer(Answer),
-    /// One route, of one unit.
-    One(u32),
-    /// Two routes, of a unit each; a prefix stands before those that cover it.
-    Two(u32),
+    /// Routes of a unit each: one, which is both, or two. A prefix stands before those that cover it.
+    Routes {
+        first: u32,
+        last: u32,
+    },
     Node(Node),
 }
 
@@ -86,8 +87,8 @@ impl Node {
 pub(super) struct Word(pub u64);
 
 const KIND: u64 = 3;
+/// One route; one more says that there are two.
 const ONE: u64 = 1;
-const TWO: u64 = 2;
 const NODE: u64 = 3;
 const WORDS: u32 = 40;
 
@@ -95,8 +96,7 @@ impl Word {
     pub fn new(target: Target) -> Word {
         Word(match target {
             Target::Answer(answer) => u64::from(answer.0) << 32,
-            Target::One(unit) => u64::from(unit) << WORDS | ONE,
-            Target::Two(unit) => u64::from(unit) << WORDS | TWO,
+            Target::Routes { first, last } => u64::from(first) << WORDS | (ONE + u64::from(last != first)),
             Target::Node(node) => {
                 let shape =
                     u64::from(node.skips) << 2 | u64::from(node.start) << 3 | u64::from(node.stride) << 10;
@@ -127,9 +127,9 @@ impl Word {
                 header: (self.0 >> 16) as u32 & 0xff_ffff,
                 words: unit,
             }),
-            ONE => Target::One(unit),
-            TWO => Target::Two(unit),
-            _ => Target::Answer(self.answer()),
+            0 => Target::Answer(self.answer()),
+            // Without a branch: which of both it is is a matter of luck.
+            kind => Target::Routes { first: unit, last: unit + (kind >> 1) as u32 },
         }
     }
 }

@@ -75,8 +75,7 @@ impl Writer {
     fn retire(&mut self, word: Word) {
         match word.target() {
             Target::Answer(_) => (),
-            Target::One(unit) => self.arena.retire(unit, 0),
-            Target::Two(unit) => self.arena.retire(unit, 1),
+            Target::Routes { first, last } => self.arena.retire(first, last - first),
             Target::Node(node) => {
                 for index in 0..1 << node.stride {
                     self.retire(self.arena.load((node.words << UNIT) + index));
@@ -96,11 +95,7 @@ impl Writer {
                     self.arena.store(number, Word::new(Target::Answer(new)));
                 }
             }
-            Target::One(unit) => self.change_cover(unit, change),
-            Target::Two(unit) => {
-                self.change_cover(unit, change);
-                self.change_cover(unit + 1, change);
-            }
+            Target::Routes { first, last } => (first..=last).for_each(|unit| self.change_cover(unit, change)),
             Target::Node(node) => {
                 if let Some(new) = change.of(self.arena.cover(node)) {
                     self.arena.store((node.header << UNIT) + 2, Word(u64::from(new.bits())));
@@ -131,11 +126,9 @@ impl Writer {
         cover: Answer,
         route: Route,
     ) -> Result<(), RouteError> {
-        let mut cover = cover;
         let mut routes = vec![route];
         for unit in units {
-            let (other, covers) = self.arena.route(unit);
-            cover = covers;
+            let (other, cover) = self.arena.route(unit);
             if other.key == route.key {
                 self.arena.store_answers(unit, route, cover);
                 return Ok(());
@@ -208,8 +201,9 @@ impl Writer {
         let done = loop {
             match self.arena.load(place.number).target() {
                 Target::Answer(cover) => break self.join(place, 0..0, cover, route),
-                Target::One(unit) => break self.join(place, unit..unit + 1, Answer::NONE, route),
-                Target::Two(unit) => break self.join(place, unit..unit + 2, Answer::NONE, route),
+                Target::Routes { first, last } => {
+                    break self.join(place, first..last + 1, self.arena.route(first).1, route);
+                }
                 Target::Node(node) if self.parts(node, route.key) => {
                     break self.wrap(rib, place, node, route);
                 }
@@ -243,15 +237,13 @@ impl Writer {
         }
         loop {
             match self.arena.load(place.number).target() {
-                Target::One(unit) if self.arena.route(unit).0.key == key => {
-                    let (_, cover) = self.arena.route(unit);
-                    break self.leave(place, Target::Answer(cover), unit);
+                Target::Routes { first, last } if self.arena.route(first).0.key == key => {
+                    let rest = Target::Routes { first: last, last };
+                    let rest = if first == last { Target::Answer(self.arena.route(first).1) } else { rest };
+                    break self.leave(place, rest, first);
                 }
-                Target::Two(unit) if self.arena.route(unit).0.key == key => {
-                    break self.leave(place, Target::One(unit + 1), unit);
-                }
-                Target::Two(unit) if self.arena.route(unit + 1).0.key == key => {
-                    break self.leave(place, Target::One(unit), unit + 1);
+                Target::Routes { first, last } if self.arena.route(last).0.key == key => {
+                    break self.leave(place, Target::Routes { first, last: first }, last);
                 }
                 Target::Node(node) if !self.parts(node, key) => {
                     if self.arena.weight(node).is_light() {
@@ -299,6 +291,9 @@ impl Family for Writer {
     fn fib(&self) -> &Arc<Fib6> {
         &self.arena.fib
     }
+
+    // Its memory is laid out for what it holds.
+    fn expect(&mut self, _: usize) {}
 
     fn insert(
         &mut self,

@@ -72,6 +72,17 @@ fn the_default_route_changes_while_another_is_there() {
     ipv4(&[("0.0.0.0/0", 1), ("0.0.0.0/4", 2)], change, 0, &[2, 3]);
 }
 
+#[test]
+fn the_default_route_changes_twice_behind_another() {
+    let change = |rib: &mut Rib4| {
+        insert4(rib, "0.0.0.0/2", 2);
+        insert4(rib, "0.0.0.0/0", 3);
+        insert4(rib, "0.0.0.0/0", 4);
+        remove4(rib, "0.0.0.0/2");
+    };
+    ipv4(&[("0.0.0.0/0", 1)], change, 0, &[1, 2, 4]);
+}
+
 /// A change beside a lookup, which must answer with one of some values.
 fn ipv6(before: &'static [(&str, u32)], change: fn(&mut Rib6), address: u128, right: &'static [u32]) {
     model(2, move || {
@@ -112,6 +123,7 @@ const NODE: &[(&str, u32)] = &[("2001:db8::/32", 1), ("2001:db8:8000::/33", 2), 
 fn a_node_is_put_around_a_node() {
     ipv6(NODE, |rib| insert6(rib, "2001:d00::/24", 4), NEAR, &[1]);
     ipv6(NODE, |rib| insert6(rib, "2001:d00::/24", 4), FAR, &[0, 4]);
+    ipv6(NODE, |rib| insert6(rib, "2001:d00::/24", 4), 1 << 127, &[0]);
 }
 
 #[test]

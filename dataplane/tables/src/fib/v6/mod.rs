@@ -11,9 +11,12 @@
 
 mod arena;
 mod build;
+mod change;
 mod memory;
 mod reader;
 mod shape;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod word;
 mod writer;
 

@@ -12,7 +12,8 @@ const BATCH: usize = 64;
 /// The forwarding table of IPv6 routes. Any thread may look up; [`Rib6`](crate::Rib6) writes.
 ///
 /// Addresses are numbers with the first byte highest, as [`Ipv6Addr::to_bits`](std::net::Ipv6Addr::to_bits) makes them. A table
-/// has 256 MiB of addresses, and takes memory as it is touched: 8 KiB when empty, some 50 bytes for a route. Large parts are
+/// has 256 MiB of addresses, and takes memory as it is touched: a page when empty, then some 50
+/// bytes for a route. Large parts are
 /// asked for on huge pages.
 pub struct Fib6 {
     pub(super) memory: Memory,

@@ -6,9 +6,9 @@ use ipnet::Ipv6Net;
 
 use super::arena::Arena;
 use super::build::{Weight, range};
+use super::change::Change;
 use super::memory::{FIRST, UNIT};
 use super::reader::Fib6;
-use super::shape::order;
 use super::word::{Answer, Node, Target, Word};
 use super::{Key, Route, common};
 use crate::fib::RouteError;
@@ -17,28 +17,7 @@ use crate::fib::rib::{Family, Routes};
 
 /// Control's side of a [`Fib6`].
 pub struct Writer {
-    arena: Arena,
-}
-
-/// A change to everything under a prefix that it is the longest for.
-#[derive(Clone, Copy)]
-enum Change {
-    Insert(Answer),
-    /// Takes a length out, and puts in what covers it.
-    Remove {
-        len: u8,
-        cover: Answer,
-    },
-}
-
-impl Change {
-    /// The new answer, if there is one.
-    fn of(self, old: Answer) -> Option<Answer> {
-        match self {
-            Change::Insert(new) => (old.len() <= new.len()).then_some(new),
-            Change::Remove { len, cover } => (old.len() == len).then_some(cover),
-        }
-    }
+    pub(super) arena: Arena,
 }
 
 /// A place in the trie: a word, and the bits that lead to it.
@@ -67,55 +46,8 @@ impl Writer {
         let word = self.arena.build(&routes, place.end, self.arena.cover(node))?;
         let old = self.arena.load(place.number);
         self.link(place, word);
-        self.retire(old);
+        self.arena.retire_all(old);
         Ok(())
-    }
-
-    /// Notes that a subtree was unlinked.
-    fn retire(&mut self, word: Word) {
-        match word.target() {
-            Target::Answer(_) => (),
-            Target::Routes { first, last } => self.arena.retire(first, last - first),
-            Target::Node(node) => {
-                for index in 0..1 << node.stride {
-                    self.retire(self.arena.load((node.words << UNIT) + index));
-                }
-                self.arena.retire(node.header, 0);
-                self.arena.retire(node.words, order(node.stride));
-            }
-        }
-    }
-
-    /// Makes a change to everything under a word.
-    fn change(&self, number: u32, change: Change) {
-        let word = self.arena.load(number);
-        match word.target() {
-            Target::Answer(old) => {
-                if let Some(new) = change.of(old) {
-                    self.arena.store(number, Word::new(Target::Answer(new)));
-                }
-            }
-            Target::Routes { first, last } => (first..=last).for_each(|unit| self.change_cover(unit, change)),
-            Target::Node(node) => {
-                if let Some(new) = change.of(self.arena.cover(node)) {
-                    self.arena.store((node.header << UNIT) + 2, Word(u64::from(new.bits())));
-                }
-                self.change_words(node, 0..1 << node.stride, change);
-            }
-        }
-    }
-
-    fn change_words(&self, node: Node, words: std::ops::Range<u32>, change: Change) {
-        let first = node.words << UNIT;
-        (first + words.start..first + words.end).for_each(|number| self.change(number, change));
-    }
-
-    /// Changes what covers the route of a unit.
-    fn change_cover(&self, unit: u32, change: Change) {
-        let (route, cover) = self.arena.route(unit);
-        if let Some(new) = change.of(cover) {
-            self.arena.store_answers(unit, route, new);
-        }
     }
 
     /// Adds a route to the one or two of a word, or to none.
@@ -139,7 +71,7 @@ impl Writer {
         let word = self.arena.build(&routes, place.end, cover)?;
         let old = self.arena.load(place.number);
         self.link(place, word);
-        self.retire(old);
+        self.arena.retire_all(old);
         Ok(())
     }
 
@@ -180,7 +112,7 @@ impl Writer {
         self.link(place, Word::new(Target::Node(outer)));
         self.arena.retire(inner.header, 0);
         if len == start {
-            self.change(outer.word(path), Change::Insert(route.answer()));
+            self.arena.change(outer.word(path), Change::Insert(route.answer()));
         }
         Ok(())
     }
@@ -195,7 +127,7 @@ impl Writer {
         let change = Change::Insert(route.answer());
         let (mut place, mut above) = (TOP, Vec::new());
         if route.key.len == 0 {
-            self.change(TOP.number, change);
+            self.arena.change(TOP.number, change);
             return Ok(());
         }
         let done = loop {
@@ -213,7 +145,7 @@ impl Writer {
                 Target::Node(node) => {
                     above.push(node);
                     if u32::from(route.key.len) <= node.end() {
-                        self.change_words(node, range(node, route.key), change);
+                        self.arena.change_words(node, range(node, route.key), change);
                         break Ok(());
                     }
                     place = Place { number: node.word(route.key.bits), end: node.end() };
@@ -233,7 +165,7 @@ impl Writer {
         let change = Change::Remove { len: key.len, cover };
         let (mut place, mut above) = (TOP, Vec::new());
         if key.len == 0 {
-            return self.change(TOP.number, change);
+            return self.arena.change(TOP.number, change);
         }
         loop {
             match self.arena.load(place.number).target() {
@@ -255,7 +187,7 @@ impl Writer {
                     }
                     above.push(node);
                     if u32::from(key.len) <= node.end() {
-                        break self.change_words(node, range(node, key), change);
+                        break self.arena.change_words(node, range(node, key), change);
                     }
                     place = Place { number: node.word(key.bits), end: node.end() };
                 }

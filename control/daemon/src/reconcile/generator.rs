@@ -18,6 +18,7 @@ fn stream(stream: &Stream) -> StreamConfig {
         destination_mac: mac(&stream.dst_mac),
         vlan: stream.vlan.map(Into::into),
         addresses: addresses(&stream.src_ip, &stream.dst_ip),
+        destinations: Vec::new(),
         source_port: port(stream.src_port),
         destination_port: port(stream.dst_port),
         order: Order::Sequential,

@@ -1,6 +1,6 @@
 //! What a generator sends, as the configuration says it.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Streams of a generator; they share the port evenly.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,8 @@ pub struct StreamConfig {
     pub vlan: Option<u16>,
     /// IP addresses.
     pub addresses: Addresses,
+    /// Destinations that follow no pattern, up to 1 048 576 of the version of `addresses`, to take the place of the span there.
+    pub destinations: Vec<IpAddr>,
     /// UDP source ports.
     pub source_port: Span<u16>,
     /// UDP destination ports.
@@ -52,6 +54,7 @@ impl Default for StreamConfig {
                 source: Span::one(Ipv4Addr::new(198, 18, 0, 1)),
                 destination: Span::one(Ipv4Addr::new(198, 19, 0, 1)),
             },
+            destinations: Vec::new(),
             source_port: Span::one(49152),
             destination_port: Span::one(9),
             order: Order::Sequential,

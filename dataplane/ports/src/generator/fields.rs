@@ -1,5 +1,7 @@
 //! The fields that vary from frame to frame.
 
+use std::net::IpAddr;
+
 use super::config::{Addresses, Span, StreamConfig};
 use crate::PortError;
 
@@ -38,6 +40,8 @@ pub struct Fields {
     /// IPv4 addresses, or the low halves of IPv6 ones.
     source: Span<u64>,
     destination: Span<u64>,
+    /// Destinations that follow no pattern, in place of the span.
+    listed: Box<[u128]>,
     source_port: Span<u64>,
     destination_port: Span<u64>,
 }
@@ -75,6 +79,13 @@ impl Fields {
                 )
             }
         };
+        let is_v4 = matches!(config.addresses, Addresses::V4 { .. });
+        if let Some(other) = config.destinations.iter().find(|address| address.is_ipv4() != is_v4) {
+            return Err(fault.of("destinations", other, "must be of the version of the other addresses"));
+        }
+        if config.destinations.len() > LONGEST_SPAN as usize {
+            return Err(fault.of("destinations", &config.destinations.len(), "must be 1048576 or fewer"));
+        }
         if config.source_mac.first[0] & 1 != 0 {
             let text = config.source_mac.first.map(|byte| format!("{byte:02x}")).join(":");
             return Err(fault.of("source_mac", &text, "must be a unicast address"));
@@ -84,6 +95,7 @@ impl Fields {
             destination_mac: mac("destination_mac", config.destination_mac)?,
             source,
             destination,
+            listed: config.destinations.iter().map(|address| bits(*address)).collect(),
             source_port: port("source_port", config.source_port)?,
             destination_port: port("destination_port", config.destination_port)?,
         })
@@ -96,7 +108,8 @@ impl Fields {
 
     /// How many destinations there are.
     pub fn destinations(&self) -> u32 {
-        self.destination.count.max(self.destination_mac.count).max(self.destination_port.count)
+        let addresses = self.destination.count.max(self.listed.len() as u32);
+        addresses.max(self.destination_mac.count).max(self.destination_port.count)
     }
 
     /// Writes addresses, ports and the checksum into a frame whose network header is at `L3`. `sum` is the template's; `head`
@@ -111,8 +124,18 @@ impl Fields {
         let destination_port = self.destination_port.at(to) as u16;
         head[l4..l4 + 2].copy_from_slice(&source_port.to_be_bytes());
         head[l4 + 2..l4 + 4].copy_from_slice(&destination_port.to_be_bytes());
-        let (source, destination) = (self.source.at(from), self.destination.at(to));
-        let sum = u32::from(sum) + words(source) + words(destination);
+        let (source, mut destination) = (self.source.at(from), self.destination.at(to));
+        let mut sum = u32::from(sum);
+        if !self.listed.is_empty() {
+            let listed = self.listed[to as usize % self.listed.len()];
+            destination = listed as u64;
+            if V6 {
+                let high = (listed >> 64) as u64;
+                head[L3 + 24..L3 + 32].copy_from_slice(&high.to_be_bytes());
+                sum += words(high);
+            }
+        }
+        sum += words(source) + words(destination);
         if V6 {
             head[L3 + 16..L3 + 24].copy_from_slice(&source.to_be_bytes());
             head[L3 + 32..L3 + 40].copy_from_slice(&destination.to_be_bytes());
@@ -127,6 +150,14 @@ impl Fields {
             head[L3 + 16..L3 + 20].copy_from_slice(&(destination as u32).to_be_bytes());
             head[L3 + 10..L3 + 12].copy_from_slice(&fold(sum).to_be_bytes());
         }
+    }
+}
+
+/// An address as a number, first byte highest.
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
     }
 }
 

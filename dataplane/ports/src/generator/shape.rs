@@ -1,5 +1,7 @@
 //! The template of all frames of one size.
 
+use std::net::Ipv6Addr;
+
 use paceline_wire::checksum::Sum;
 use paceline_wire::ethernet::HEADER_LEN;
 use paceline_wire::vlan::TAG_LEN;
@@ -38,12 +40,14 @@ impl Shape {
                 frame.extend([0, 0, 0x40, 0, 64, 17, 0, 0]);
                 frame.extend([0; 8]);
             }
-            // Hop limit 64, UDP (RFC 8200). The high halves of the addresses stay.
+            // Hop limit 64, UDP (RFC 8200). The high halves of the addresses stay, unless there is a list.
             Addresses::V6 { source, destination } => {
                 frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
                 frame.extend(((len - l3 - 40) as u16).to_be_bytes());
                 frame.extend([17, 64]);
-                for address in [source.first, destination.first] {
+                let listed = !config.destinations.is_empty();
+                let destination = if listed { Ipv6Addr::UNSPECIFIED } else { destination.first };
+                for address in [source.first, destination] {
                     frame.extend(&address.octets()[..8]);
                     frame.extend([0; 8]);
                 }

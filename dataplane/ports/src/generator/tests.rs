@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use paceline_buf::Pool;
@@ -74,16 +75,32 @@ proptest! {
         sizes in prop::collection::vec(66_usize..9100, 1..4),
         vlan in prop::option::of(0_u16..4095),
         (source_port, destination_port) in (span(0_u16..60_000), span(0_u16..60_000)),
+        listed in prop::collection::vec(any::<u128>(), 0..20),
         random: bool,
     ) {
         let order = if random { Order::Random } else { Order::Sequential };
         let sizes = Sizes::List(sizes);
         let round = sizes.round();
-        let config =
-            StreamConfig { sizes, vlan, addresses, source_port, destination_port, order, ..StreamConfig::default() };
+        let is_v4 = matches!(addresses, Addresses::V4 { .. });
+        let destinations: Vec<IpAddr> = listed
+            .into_iter()
+            .map(|bits| if is_v4 { Ipv4Addr::from(bits as u32).into() } else { Ipv6Addr::from(bits).into() })
+            .collect();
+        let config = StreamConfig {
+            sizes, vlan, addresses, source_port, destination_port, order,
+            destinations: destinations.clone(),
+            ..StreamConfig::default()
+        };
         for (at, frame) in frames(&one(config), 1).iter().enumerate() {
             prop_assert_eq!(frame.len(), round[at % round.len()]);
             check(frame);
+            let l3 = if vlan.is_some() { 18 } else { 14 };
+            let bytes = if is_v4 { &frame[l3 + 16..l3 + 20] } else { &frame[l3 + 24..l3 + 40] };
+            let goes_to = |address: &IpAddr| match address {
+                IpAddr::V4(address) => address.octets() == bytes,
+                IpAddr::V6(address) => address.octets() == bytes,
+            };
+            prop_assert!(destinations.is_empty() || destinations.iter().any(goes_to));
         }
     }
 }

@@ -76,6 +76,12 @@ impl Ipv4Header {
         header.is_whole(len).then_some(header)
     }
 
+    /// The fixed part of a header that was checked before.
+    #[inline(always)]
+    pub fn checked_mut(packet: &mut [u8]) -> Option<&mut Ipv4Header> {
+        Ipv4Header::mut_from_prefix(packet).ok().map(|(header, _)| header)
+    }
+
     fn is_whole(&self, room: usize) -> bool {
         self.version() == 4 && (MIN_LEN..=room).contains(&self.header_len())
     }

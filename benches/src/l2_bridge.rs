@@ -30,7 +30,7 @@ const DESTINATIONS: [u8; 6] = [0x06, 0, 0, 0, 0, 1];
 pub fn l2_bridge(params: L2Bridge, method: Method) -> Result<Report, BenchError> {
     within("macs", params.macs.into(), 1, 500_000)?;
     within("size", params.size.into(), 60, 1514)?;
-    // Room for some more, as a switch has; a table that is full to its limit may refuse one address in thousands.
+    // Room for some more, as a switch has.
     let macs = Arc::new(MacTable::new((params.macs * 2).max(1000) / 8 * 9));
     for (first, port) in [(SOURCES, SOURCE), (DESTINATIONS, SINK)] {
         let first = first.iter().fold(0, |mac, byte| mac << 8 | u64::from(*byte));
@@ -57,7 +57,7 @@ pub fn l2_bridge(params: L2Bridge, method: Method) -> Result<Report, BenchError>
         ..StreamConfig::default()
     };
     let mut rig =
-        Rig::new(&GeneratorConfig { streams: vec![stream], ..GeneratorConfig::default() }, vec![bridge])?;
+        Rig::bridged(&GeneratorConfig { streams: vec![stream], ..GeneratorConfig::default() }, bridge)?;
     let map = [("macs".to_string(), json!(params.macs)), ("size".to_string(), json!(params.size))];
     measure(&mut rig, method, "l2-bridge", map.into_iter().collect())
 }

@@ -4,13 +4,16 @@
 //! daemon, a generator for its source and a `null` port for its sink. No privilege is needed.
 #![forbid(unsafe_code)]
 
+mod ip;
 mod l2_bridge;
 mod measure;
 mod report;
 mod rig;
 
+pub use ip::{Ip, Lengths, ip};
 pub use l2_bridge::{L2Bridge, l2_bridge};
 pub use measure::Method;
+pub use paceline_graph::IpVersion;
 pub use report::{NodeReport, Report};
 
 /// Why a benchmark could not run.
@@ -45,6 +48,19 @@ pub enum BenchError {
         /// Addresses that are.
         got: usize,
     },
+    /// There are not so many prefixes of the length.
+    #[error(
+        "{missing} of {routes} routes found no prefix of their own: take fewer routes, or longer prefixes"
+    )]
+    Prefixes {
+        /// Those that were not found.
+        missing: usize,
+        /// Those that were asked for.
+        routes: u32,
+    },
+    /// A route found no place.
+    #[error(transparent)]
+    Route(#[from] paceline_tables::RouteError),
     /// Packets were lost on the way, so the figures would mean nothing.
     #[error("{0} packets were dropped on the way: the figures would mean nothing")]
     Drops(u64),

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use paceline_buf::{HugePages, Pool, PoolConfig};
-use paceline_graph::{Bridge, Capabilities, Interface, InterfaceCounters, NO_DOMAIN, NodeCounters, Snapshot};
+use paceline_graph::{
+    Adjacencies, Bridge, Capabilities, Interface, InterfaceCounters, L3, NodeCounters, Snapshot, Vrf,
+};
 use paceline_nodes::Features;
 use paceline_ports::{GeneratorConfig, GeneratorPort, NullPort, Port};
+use paceline_wire::ethernet::Mac;
 use paceline_worker::{Command, Link, Mode, Worker};
 
 use crate::BenchError;
@@ -15,6 +18,14 @@ use crate::BenchError;
 pub(crate) const SOURCE: u16 = 0;
 /// Index of the null port's interface.
 pub(crate) const SINK: u16 = 1;
+
+/// What a routed rig routes by.
+pub(crate) struct Routing {
+    pub vrf: Vrf,
+    pub adjacencies: Arc<Adjacencies>,
+    /// The address of the generator's interface.
+    pub mac: Mac,
+}
 
 /// The worker, and control's end of it.
 pub(crate) struct Rig {
@@ -27,8 +38,22 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// Two interfaces in domain 0 of `bridges`, if there is one.
-    pub(crate) fn new(generator: &GeneratorConfig, bridges: Vec<Bridge>) -> Result<Rig, BenchError> {
+    /// Two interfaces in one bridge domain.
+    pub(crate) fn bridged(generator: &GeneratorConfig, bridge: Bridge) -> Result<Rig, BenchError> {
+        Rig::new(generator, Snapshot { bridges: vec![bridge], ..Snapshot::default() }, None)
+    }
+
+    /// Two interfaces in one VRF.
+    pub(crate) fn routed(generator: &GeneratorConfig, routing: Routing) -> Result<Rig, BenchError> {
+        let Routing { vrf, adjacencies, mac } = routing;
+        Rig::new(
+            generator,
+            Snapshot { vrfs: vec![vrf], adjacencies, ..Snapshot::default() },
+            Some(L3 { mac, address4: None, address6: None }),
+        )
+    }
+
+    fn new(generator: &GeneratorConfig, mut snapshot: Snapshot, l3: Option<L3>) -> Result<Rig, BenchError> {
         // As large as the daemon's default, so that the free buffers do not stay in cache by themselves.
         let pool = Pool::new(PoolConfig { huge_pages: HugePages::Prefer, ..PoolConfig::default() })?;
         let mut team = Worker::team(1, &pool, Mode::Poll, Duration::ZERO)?;
@@ -36,7 +61,6 @@ impl Rig {
             return Err(BenchError::System(std::io::ErrorKind::Other.into()));
         };
         let counters = || -> Arc<[InterfaceCounters]> { Arc::new([InterfaceCounters::default()]) };
-        let domain = if bridges.is_empty() { NO_DOMAIN } else { 0 };
         let mut rig = Rig {
             worker,
             source: counters(),
@@ -45,7 +69,6 @@ impl Rig {
             nodes: link.nodes.clone(),
             link,
         };
-        let mut snapshot = Snapshot { bridges, ..Snapshot::default() };
         let source: Box<dyn Port> = Box::new(GeneratorPort::open(generator)?);
         let sink: Box<dyn Port> = Box::new(NullPort);
         let mut ports = Vec::new();
@@ -53,7 +76,8 @@ impl Rig {
             (SINK, "null", sink, Arc::clone(&rig.sink)),
             (SOURCE, "generator", source, Arc::clone(&rig.source)),
         ] {
-            let features = Features { capabilities: Capabilities::ALL, ..Features::default() };
+            let routed = l3.is_some();
+            let features = Features { routed, capabilities: Capabilities::ALL, ..Features::default() };
             let (input, output) = paceline_nodes::arcs(index, features);
             snapshot.set_interface(
                 index,
@@ -62,7 +86,8 @@ impl Rig {
                     mtu: 9000,
                     input,
                     output,
-                    domain,
+                    domain: 0,
+                    l3,
                     group: 0,
                     isolated: false,
                     vlan: None,

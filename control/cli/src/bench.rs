@@ -1,7 +1,7 @@
 //! `paceline bench`: benchmark scenarios on this thread, without privilege.
 
 use clap::{Args as ClapArgs, Subcommand};
-use paceline_bench::{L2Bridge, Method, Report};
+use paceline_bench::{Ip, IpVersion, L2Bridge, Lengths, Method, Report};
 
 use crate::fail::Fail;
 use crate::table::{print_json, say};
@@ -15,6 +15,7 @@ but the generator: the median of many short windows, with the best and the worst
 Examples:
   paceline bench l2-bridge
   paceline bench l2-bridge --macs 10000 --json | jq .cycles_per_packet
+  paceline bench ip4 --routes 500000 --dfz
   taskset -c 1 paceline bench l2-bridge --macs 100000 --windows 200")]
 pub struct Bench {
     /// What to measure
@@ -36,6 +37,60 @@ pub enum Scenario {
         #[command(flatten)]
         how: How,
     },
+    /// Route IPv4 packets
+    Ip4 {
+        #[command(flatten)]
+        table: Table,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Route IPv6 packets
+    Ip6 {
+        #[command(flatten)]
+        table: Table,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// A forwarding table, and what is looked up in it.
+#[derive(Debug, Clone, Copy, ClapArgs)]
+pub struct Table {
+    /// Routes, 1 to 2000000
+    #[arg(long, default_value_t = 1)]
+    routes: u32,
+    /// Length of all prefixes [default: IPv4 24, and 32 for more than 65536 routes; IPv6 64]
+    #[arg(long, value_name = "BITS", conflicts_with_all = ["dfz", "mixed"])]
+    length: Option<u8>,
+    /// Prefix lengths spread as on the internet
+    #[arg(long)]
+    dfz: bool,
+    /// Prefix lengths spread evenly over 32 to 128 (IPv6)
+    #[arg(long, conflicts_with = "dfz")]
+    mixed: bool,
+    /// Destinations, drawn from the routes by chance: 1 to 1048576 [default: 1 for one route, 65536 for more]
+    #[arg(long, value_name = "N")]
+    destinations: Option<u32>,
+    /// Bytes of a frame without its checksum, 64 to 1514
+    #[arg(long, default_value_t = 64)]
+    size: u16,
+}
+
+impl Table {
+    fn scenario(self, version: IpVersion) -> Ip {
+        let usual = match version {
+            IpVersion::V4 if self.routes > 1 << 16 => 32,
+            IpVersion::V4 => 24,
+            IpVersion::V6 => 64,
+        };
+        let lengths = match self {
+            Table { dfz: true, .. } => Lengths::Internet,
+            Table { mixed: true, .. } => Lengths::Even,
+            _ => Lengths::One(self.length.unwrap_or(usual)),
+        };
+        let destinations = self.destinations.unwrap_or(if self.routes == 1 { 1 } else { 1 << 16 });
+        Ip { version, routes: self.routes, lengths, destinations, size: self.size }
+    }
 }
 
 /// How to measure.
@@ -57,6 +112,12 @@ pub fn bench(options: &Bench) -> Result<(), Fail> {
     let (how, report) = match options.scenario {
         Scenario::L2Bridge { macs, size, how } => {
             (how, paceline_bench::l2_bridge(L2Bridge { macs, size }, how.method()))
+        }
+        Scenario::Ip4 { table, how } => {
+            (how, paceline_bench::ip(table.scenario(IpVersion::V4), how.method()))
+        }
+        Scenario::Ip6 { table, how } => {
+            (how, paceline_bench::ip(table.scenario(IpVersion::V6), how.method()))
         }
     };
     print(&report?, how.json)

@@ -8,6 +8,7 @@
 //! that change in place.
 #![forbid(unsafe_code)]
 
+mod adjacency;
 mod context;
 mod counters;
 mod graph;
@@ -16,13 +17,14 @@ mod reason;
 mod snapshot;
 mod trace;
 
+pub use adjacency::{Action, Adjacencies, Adjacency, IpVersion, Link, Target};
 pub use context::Context;
 pub use counters::{Count, Drops, InterfaceCounters, NodeCounters};
 pub use graph::{Graph, Node};
 pub use hop::{Hop, MAX_INTERFACES};
 pub use reason::Reason;
 pub use snapshot::{
-    Bridge, BridgeCounters, Capabilities, Capture, Captured, Interface, L2Out, NO_DOMAIN, Snapshot,
-    UnknownUnicast, VlanPort, Zone,
+    Bridge, BridgeCounters, Capabilities, Capture, Captured, Interface, L2Out, L3, NO_DOMAIN, Snapshot,
+    UnknownUnicast, VlanPort, Vrf, Zone,
 };
 pub use trace::{Trace, TraceRecord};

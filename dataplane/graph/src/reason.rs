@@ -65,6 +65,38 @@ reasons! {
     NoHeadroom = "no-headroom",
     /// The queue to the worker that owns the port was full.
     HandoffFull = "handoff-full",
+    /// The frame is addressed to another host on the wire than the routed interface.
+    NotForUs = "not-for-us",
+    /// The frame carries something that routed interfaces do not take.
+    UnknownEthertype = "unknown-ethertype",
+    /// The IP header is of another version than the frame says, or not whole.
+    IpHeader = "ip-header",
+    /// The checksum of the IPv4 header is wrong.
+    IpChecksum = "ip-checksum",
+    /// The IP packet claims to be longer than the frame, or shorter than its header.
+    IpLength = "ip-length",
+    /// The IP source address is one that no host has (RFC 1812 5.3.7, RFC 4291 2.5).
+    MartianSource = "martian-source",
+    /// The IP destination address is one that is never routed.
+    MartianDestination = "martian-destination",
+    /// The packet is for its link alone, and not for a router to forward.
+    LinkLocal = "link-local",
+    /// The packet has passed as many routers as it may.
+    TtlExpired = "ttl-expired",
+    /// No route leads to the destination.
+    NoRoute = "no-route",
+    /// The route to the destination is a blackhole.
+    Blackhole = "blackhole",
+    /// The route says that the destination cannot be reached.
+    Unreachable = "unreachable",
+    /// The route says that the destination is forbidden.
+    Prohibited = "prohibited",
+    /// The MAC address of the next hop is not known yet.
+    NoNeighbour = "no-neighbour",
+    /// The packet is larger than the MTU of the interface that it should leave by, and may not be cut.
+    NeedsFragmentation = "needs-fragmentation",
+    /// The interface is in no routing table.
+    NoVrf = "no-vrf",
     /// A node ended without deciding about the packet: an error of the program.
     NodeLeft = "node-left",
 }

@@ -4,13 +4,16 @@
 //! the old one back: its last reference is dropped by control, never by a worker. What changes by itself (MAC tables,
 //! counters) is shared between snapshots and changes in place.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crossbeam::queue::ArrayQueue;
 use paceline_buf::Packet;
-use paceline_tables::MacTable;
+use paceline_tables::{Fib4, Fib6, MacTable};
+use paceline_wire::ethernet::Mac;
 
+use crate::adjacency::Adjacencies;
 use crate::counters::InterfaceCounters;
 use crate::hop::Hop;
 
@@ -26,6 +29,10 @@ pub struct Snapshot {
     pub l2_out: Vec<L2Out>,
     /// Bridge domains by index.
     pub bridges: Vec<Bridge>,
+    /// Routing tables by index.
+    pub vrfs: Vec<Vrf>,
+    /// What routes lead to.
+    pub adjacencies: Arc<Adjacencies>,
 }
 
 impl Snapshot {
@@ -66,8 +73,10 @@ pub struct Interface {
     pub input: Box<[Hop]>,
     /// The output arc: features in order, then the transmit queue.
     pub output: Box<[Hop]>,
-    /// The bridge domain of frames without a VLAN decision, or [`NO_DOMAIN`].
+    /// The bridge domain of frames without a VLAN decision, or the VRF of a routed interface, or [`NO_DOMAIN`].
     pub domain: u16,
+    /// What it is to IP, if it is routed.
+    pub l3: Option<L3>,
     /// Split-horizon group, 0 for none: no frame passes between two ports of one group.
     pub group: u8,
     /// No frame passes between two isolated ports.
@@ -80,6 +89,27 @@ pub struct Interface {
     pub capture: Option<Arc<Capture>>,
     /// Counters, one set per worker.
     pub counters: Arc<[InterfaceCounters]>,
+}
+
+/// What a routed interface is to IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct L3 {
+    /// Its Ethernet address: frames to it are routed, others are not.
+    pub mac: Mac,
+    /// Its IPv4 address, from which it speaks to senders of packets that cannot be routed.
+    pub address4: Option<Ipv4Addr>,
+    /// Its IPv6 address, as with IPv4.
+    pub address6: Option<Ipv6Addr>,
+}
+
+/// A routing table, and the interfaces that use it (virtual routing and forwarding).
+pub struct Vrf {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Routes of IPv4: numbers of adjacencies.
+    pub fib4: Arc<Fib4>,
+    /// Routes of IPv6: numbers of adjacencies.
+    pub fib6: Arc<Fib6>,
 }
 
 /// The part of an interface that the bridge reads for every frame.

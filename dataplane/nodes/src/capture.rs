@@ -95,7 +95,8 @@ mod tests {
             snap: 65_535,
         });
         let mut rig = Rig::bridge(2);
-        let features = Features { vlan: true, capture: true, capabilities: Capabilities::ALL };
+        let features =
+            Features { vlan: true, capture: true, capabilities: Capabilities::ALL, ..Features::default() };
         rig.interface(1, features, |interface| {
             interface.capture = Some(Arc::clone(&capture));
             interface.vlan = Some(Arc::new(VlanPort {

@@ -9,10 +9,12 @@
 #![forbid(unsafe_code)]
 
 mod capture;
+mod icmp_error;
 mod l2_bridge;
 mod l2_flood;
 mod l2_size;
 mod offload;
+mod route;
 #[cfg(test)]
 mod testing;
 mod vlan_input;
@@ -22,9 +24,11 @@ use paceline_buf::Packet;
 use paceline_graph::{Capabilities, Hop, Node, Reason};
 
 pub use capture::CaptureNode;
+pub use icmp_error::IcmpError;
 pub use l2_bridge::L2Bridge;
 pub use l2_flood::L2Flood;
 pub use offload::Offload;
+pub use route::{Ip4, Ip6, Route};
 pub use vlan_input::VlanInput;
 pub use vlan_output::VlanOutput;
 
@@ -55,17 +59,25 @@ nodes! {
     L2_BRIDGE = 2: L2Bridge::default(), "l2-bridge";
     /// Sends a copy to every port of the domain.
     L2_FLOOD = 3: L2Flood, "l2-flood";
+    /// Routes IPv4 packets, and takes those of routed interfaces first.
+    IP4_ROUTE = 4: Route::<Ip4>::default(), "ip4-route";
+    /// Routes IPv6 packets.
+    IP6_ROUTE = 5: Route::<Ip6>::default(), "ip6-route";
+    /// Tells senders why their packets cannot be routed.
+    ICMP_ERROR = 6: IcmpError::default(), "icmp-error";
     /// Puts the tag of the domain on.
-    VLAN_OUTPUT = 4: VlanOutput::default(), "vlan-output";
+    VLAN_OUTPUT = 7: VlanOutput::default(), "vlan-output";
     /// Cuts super-packets and fills in checksums.
-    OFFLOAD = 5: Offload::default(), "offload";
+    OFFLOAD = 8: Offload::default(), "offload";
     /// Copies leaving frames to a capture.
-    CAPTURE_OUTPUT = 6: CaptureNode::output(), "capture-output";
+    CAPTURE_OUTPUT = 9: CaptureNode::output(), "capture-output";
 }
 
 /// The features that an interface uses, which decide its arcs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features {
+    /// The interface is routed, and not a member of a bridge.
+    pub routed: bool,
     /// The port is VLAN-aware.
     pub vlan: bool,
     /// A capture is running on it.
@@ -90,7 +102,7 @@ pub fn arcs(interface: u16, features: Features) -> (Box<[Hop]>, Box<[Hop]>) {
     if features.capture {
         output.push(hop::CAPTURE_OUTPUT);
     }
-    input.push(hop::L2_BRIDGE);
+    input.push(if features.routed { hop::IP4_ROUTE } else { hop::L2_BRIDGE });
     output.push(Hop::port(interface));
     (input.into(), output.into())
 }

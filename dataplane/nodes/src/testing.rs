@@ -51,6 +51,7 @@ impl Rig {
             input,
             output,
             domain: 0,
+            l3: None,
             group: 0,
             isolated: false,
             vlan: None,

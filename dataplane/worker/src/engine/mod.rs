@@ -344,6 +344,7 @@ impl Attached {
     fn interface(&self, index: u16, mtu: u32, place: Option<Place>) -> Interface {
         let place = place.unwrap_or(Place { domain: NO_DOMAIN, vlan: None, group: 0, isolated: false });
         let features = Features {
+            routed: false,
             vlan: place.vlan.is_some(),
             capture: self.capture.is_some(),
             capabilities: self.capabilities,
@@ -355,6 +356,7 @@ impl Attached {
             input,
             output,
             domain: place.domain,
+            l3: None,
             group: place.group,
             isolated: place.isolated,
             vlan: place.vlan,

@@ -1,0 +1,47 @@
+//! What is IPv4's own in routing (RFC 1812).
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use paceline_graph::{Hop, Reason, Vrf};
+use paceline_wire::flow::extract_v4;
+use paceline_wire::input::{check_v4, reach_v4};
+use paceline_wire::ipv4::Ipv4Header;
+
+use super::{Family, fault, routed};
+use crate::hop;
+
+/// IPv4.
+pub struct Ip4;
+
+impl Family for Ip4 {
+    type Address = u32;
+    const NAME: &'static str = "ip4-route";
+    const HOP: Hop = hop::IP4_ROUTE;
+    const ETHERTYPE: [u8; 2] = [0x08, 0x00];
+    const OTHER: Option<([u8; 2], Hop)> = Some((super::Ip6::ETHERTYPE, hop::IP6_ROUTE));
+
+    #[inline(always)]
+    fn check(packet: &[u8], total: usize) -> Result<u32, Reason> {
+        let header = check_v4(packet, total).map_err(fault)?;
+        routed(reach_v4(header.source, header.destination))?;
+        Ok(u32::from_be_bytes(header.destination))
+    }
+
+    #[inline(always)]
+    fn lookup(vrf: &Vrf, addresses: &[u32], values: &mut [u32]) {
+        vrf.fib4.lookup_batch(addresses, values);
+    }
+
+    #[inline(always)]
+    fn pass(packet: &mut [u8]) -> bool {
+        Ipv4Header::checked_mut(packet).is_some_and(Ipv4Header::decrement_ttl)
+    }
+
+    fn address(address: u32) -> IpAddr {
+        Ipv4Addr::from(address).into()
+    }
+
+    fn flow(packet: &[u8], total: usize) -> u32 {
+        extract_v4(packet, total).map_or(0, |flow| flow.path_key().hash64(0) as u32)
+    }
+}

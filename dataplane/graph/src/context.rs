@@ -77,6 +77,12 @@ impl Context<'_> {
         self.snapshot.interface(packet.tx)?.output.get(packet.feature as usize).copied()
     }
 
+    /// Where the packet's output arc begins.
+    #[inline]
+    pub fn first_output(&self, packet: &Packet) -> Option<Hop> {
+        self.snapshot.interface(packet.tx)?.output.first().copied()
+    }
+
     /// Drops a packet under a reason, counted at this node and at the interface that it was received on.
     #[cold]
     pub fn drop(&mut self, packet: Packet, reason: Reason) {

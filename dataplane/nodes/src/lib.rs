@@ -10,6 +10,7 @@
 
 mod capture;
 mod icmp_error;
+mod ip4_fragment;
 mod l2_bridge;
 mod l2_flood;
 mod l2_size;
@@ -20,11 +21,12 @@ mod testing;
 mod vlan_input;
 mod vlan_output;
 
-use paceline_buf::Packet;
+use paceline_buf::{Cache, Packet};
 use paceline_graph::{Capabilities, Hop, Node, Reason};
 
 pub use capture::CaptureNode;
 pub use icmp_error::IcmpError;
+pub use ip4_fragment::Ip4Fragment;
 pub use l2_bridge::L2Bridge;
 pub use l2_flood::L2Flood;
 pub use offload::Offload;
@@ -65,12 +67,14 @@ nodes! {
     IP6_ROUTE = 5: Route::<Ip6>::default(), "ip6-route";
     /// Tells senders why their packets cannot be routed.
     ICMP_ERROR = 6: IcmpError::default(), "icmp-error";
+    /// Cuts IPv4 packets that are too long for their next hop.
+    IP4_FRAGMENT = 7: Ip4Fragment::default(), "ip4-fragment";
     /// Puts the tag of the domain on.
-    VLAN_OUTPUT = 7: VlanOutput::default(), "vlan-output";
+    VLAN_OUTPUT = 8: VlanOutput::default(), "vlan-output";
     /// Cuts super-packets and fills in checksums.
-    OFFLOAD = 8: Offload::default(), "offload";
+    OFFLOAD = 9: Offload::default(), "offload";
     /// Copies leaving frames to a capture.
-    CAPTURE_OUTPUT = 9: CaptureNode::output(), "capture-output";
+    CAPTURE_OUTPUT = 10: CaptureNode::output(), "capture-output";
 }
 
 /// The features that an interface uses, which decide its arcs.
@@ -105,6 +109,14 @@ pub fn arcs(interface: u16, features: Features) -> (Box<[Hop]>, Box<[Hop]>) {
     input.push(if features.routed { hop::IP4_ROUTE } else { hop::L2_BRIDGE });
     output.push(Hop::port(interface));
     (input.into(), output.into())
+}
+
+/// An empty packet that goes the way of another one; `None` without a buffer.
+fn successor(cache: &mut Cache, packet: &Packet) -> Option<Packet> {
+    let mut next = cache.alloc()?;
+    (next.rx, next.tx, next.domain) = (packet.rx, packet.tx, packet.domain);
+    (next.feature, next.hash, next.aux) = (packet.feature, packet.hash, packet.aux);
+    Some(next)
 }
 
 /// The hop of a packet that is to be dropped under a reason.

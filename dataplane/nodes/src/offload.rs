@@ -10,7 +10,7 @@ use paceline_graph::{Capabilities, Context, Hop, Node, Reason};
 use paceline_wire::checksum::{self, Sum};
 use paceline_wire::segment::{MAX_HEADERS, MAX_SEGMENTS, Plan};
 
-use crate::refuse;
+use crate::{refuse, successor};
 
 /// The node.
 pub struct Offload {
@@ -104,7 +104,7 @@ impl Node for Offload {
 }
 
 /// Fills in the checksum that a request asks for. Its field must lie in the first segment, as headers do.
-fn finish_checksum(packet: &mut Packet, request: &VnetHdr) -> Result<(), Reason> {
+pub(crate) fn finish_checksum(packet: &mut Packet, request: &VnetHdr) -> Result<(), Reason> {
     let (start, offset) = (request.csum_start as usize, request.csum_offset as usize);
     let sum = checksum::finish_partial(packet.segments(), start, offset).ok_or(Reason::BadOffload)?;
     let field = packet.data_mut().get_mut(start + offset..).and_then(<[u8]>::first_chunk_mut);
@@ -142,9 +142,7 @@ fn cut(cache: &mut Cache, packet: &Packet, segments: &mut Vec<Packet>) -> Result
     let mut payload = Payload { segments: packet.segments(), rest: &[] };
     payload.skip(plan.header_len());
     for index in 0..plan.count() {
-        let mut segment = cache.alloc().ok_or(Reason::NoBuffers)?;
-        (segment.rx, segment.tx, segment.domain) = (packet.rx, packet.tx, packet.domain);
-        (segment.feature, segment.hash, segment.aux) = (packet.feature, packet.hash, packet.aux);
+        let mut segment = successor(cache, packet).ok_or(Reason::NoBuffers)?;
         let filled = fill(cache, &mut segment, &plan, index, &mut payload);
         // Pushed before the error leaves: what is in `segments` is freed by the caller.
         segments.push(segment);

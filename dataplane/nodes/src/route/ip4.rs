@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use paceline_graph::{Hop, Reason, Vrf};
 use paceline_wire::flow::extract_v4;
 use paceline_wire::input::{check_v4, reach_v4};
-use paceline_wire::ipv4::Ipv4Header;
+use paceline_wire::ipv4::{DONT_FRAGMENT, Ipv4Header};
 
 use super::{Family, fault, routed};
 use crate::hop;
@@ -39,6 +39,10 @@ impl Family for Ip4 {
 
     fn address(address: u32) -> IpAddr {
         Ipv4Addr::from(address).into()
+    }
+
+    fn may_be_cut(packet: &[u8]) -> bool {
+        Ipv4Header::read(packet).is_some_and(|header| header.fragment.get() & DONT_FRAGMENT == 0)
     }
 
     fn flow(packet: &[u8], total: usize) -> u32 {

@@ -41,6 +41,11 @@ impl Family for Ip6 {
         Ipv6Addr::from(address).into()
     }
 
+    /// Only senders cut IPv6 packets (RFC 8200 §4.5).
+    fn may_be_cut(_: &[u8]) -> bool {
+        false
+    }
+
     fn flow(packet: &[u8], total: usize) -> u32 {
         extract_v6(packet, total).map_or(0, |flow| flow.path_key().hash64(0) as u32)
     }

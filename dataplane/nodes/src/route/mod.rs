@@ -1,7 +1,7 @@
 //! `ip4-route` and `ip6-route`: check packets, find their route, and send them on their way.
 //!
-//! Routed interfaces begin with `ip4-route`. Next: the output arc of the route's interface; `ip6-route` for IPv6; `icmp-error`
-//! for what cannot be routed.
+//! Routed interfaces begin with `ip4-route`. Next: the output arc of the route's interface; `ip6-route` for IPv6; `ip4-fragment`
+//! for what is too long; `icmp-error` for what cannot be routed.
 //!
 //! Cost: three passes over the vector. The first reads both headers (one line), checks them and takes the destination into a
 //! column; the second looks all of them up, so that the misses in the forwarding table overlap; the third reads the adjacency,
@@ -54,6 +54,9 @@ pub trait Family: Send {
 
     /// The address in its usual form.
     fn address(address: Self::Address) -> IpAddr;
+
+    /// Whether a router may cut the packet into fragments.
+    fn may_be_cut(packet: &[u8]) -> bool;
 
     /// A hash of the packet's flow.
     fn flow(packet: &[u8], total: usize) -> u32;
@@ -194,9 +197,12 @@ fn forward<F: Family>(packet: &mut Packet, adjacencies: &Adjacencies, value: u32
     }
     let most = HEADER_LEN as u32 + u32::from(target.mtu());
     // Of a packet that is not plain the length says little: then what it will become is looked at.
-    if (packet.len() as u32 > most || !packet.is_plain()) && !fits(packet, most) {
+    let is_long = (packet.len() as u32 > most || !packet.is_plain()) && !fits(packet, most);
+    if is_long {
         packet.aux = target.mtu().into();
-        return Err(Reason::NeedsFragmentation);
+        if !may_be_cut::<F>(packet) {
+            return Err(Reason::NeedsFragmentation);
+        }
     }
     let Some((ethernet, ip)) = packet.data_mut().split_first_chunk_mut::<HEADER_LEN>() else {
         return Err(Reason::Runt);
@@ -209,7 +215,14 @@ fn forward<F: Family>(packet: &mut Packet, adjacencies: &Adjacencies, value: u32
     ethernet[8..].copy_from_slice(&rest);
     packet.tx = target.interface();
     packet.feature = 0;
-    Ok(target.hop())
+    Ok(if is_long { hop::IP4_FRAGMENT } else { target.hop() })
+}
+
+/// Whether a packet that is too long may be cut: its sender allows it, and it is no super-packet, whose segments are too long.
+#[cold]
+fn may_be_cut<F: Family>(packet: &Packet) -> bool {
+    packet.offload().is_none_or(|offload| !offload.is_gso())
+        && packet.data().get(HEADER_LEN..).is_some_and(F::may_be_cut)
 }
 
 #[cold]

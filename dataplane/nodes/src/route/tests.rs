@@ -316,6 +316,50 @@ fn a_flood_that_cannot_be_routed_gets_few_answers() {
 }
 
 #[test]
+fn what_is_too_long_is_cut_if_it_may_be() {
+    let mut rig = router();
+    for payload in [1473, 3000, 4000, 9000, 40_000] {
+        let mut frame = v4(0, [10, 0, 0, 1], [10, 1, 0, 1], 64, payload);
+        frame[20] &= !0x40;
+        paceline_wire::ipv4::fill_checksum(&mut frame[14..34]);
+        let out = rig.send(0, &frame);
+        assert_eq!(out.len(), (payload + 8).div_ceil(1480), "{payload}");
+        let mut whole = Vec::new();
+        for (number, (port, fragment)) in out.iter().enumerate() {
+            assert_eq!((*port, &fragment[..12]), (1, &[mac(NEXT, 1), mac(OWN, 1)].concat()[..]));
+            let parsed = SlicedPacket::from_ethernet(fragment).expect("a packet");
+            let Some(NetSlice::Ipv4(ip)) = parsed.net else { panic!("not IPv4") };
+            let header = ip.header().to_header();
+            assert_eq!(header.header_checksum, header.calc_header_checksum());
+            assert_eq!((header.time_to_live, header.more_fragments), (63, number + 1 < out.len()));
+            assert_eq!(usize::from(header.fragment_offset.value()) * 8, whole.len());
+            assert!(fragment.len() <= 1514);
+            whole.extend_from_slice(&fragment[34..]);
+        }
+        assert!(whole == frame[34..], "{payload}");
+    }
+    // With a checksum that is still to be filled in, as a container's stack leaves it.
+    let mut frame = v4(0, [10, 0, 0, 1], [10, 1, 0, 1], 64, 2000);
+    frame[20] &= !0x40;
+    paceline_wire::ipv4::fill_checksum(&mut frame[14..34]);
+    let right = [frame[40], frame[41]];
+    let pseudo = paceline_wire::checksum::pseudo_v4([10, 0, 0, 1], [10, 1, 0, 1], 17, 2008).partial();
+    frame[40..42].copy_from_slice(&pseudo.to_be_bytes());
+    let offload =
+        VnetHdr { flags: VnetHdr::NEEDS_CSUM, csum_start: 34, csum_offset: 6, ..VnetHdr::default() };
+    let out = rig.send_offload(0, &frame, Some(offload));
+    assert_eq!((out.len(), out[0].2, [out[0].1[40], out[0].1[41]]), (2, None, right));
+    // Without buffers for all of them none is sent.
+    let held = rig.hold_all_but(3);
+    let mut frame = v4(0, [10, 0, 0, 1], [10, 1, 0, 1], 64, 5000);
+    frame[20] &= !0x40;
+    paceline_wire::ipv4::fill_checksum(&mut frame[14..34]);
+    assert_eq!(rig.ports(0, &frame), [0_u16; 0]);
+    assert_eq!(rig.drops(hop::IP4_FRAGMENT, Reason::NoBuffers), 1);
+    rig.release(held);
+}
+
+#[test]
 fn flows_are_spread_and_stay_together() {
     let mut rig = router();
     let mut counts = [0; 3];

@@ -173,6 +173,22 @@ impl Scratch {
     }
 }
 
+/// For tests: tries again until it succeeds. What a closed descriptor gives up may be held a moment longer, by a child that
+/// another thread was just starting and that has not closed its copy yet.
+///
+/// # Panics
+/// After ten seconds, with the last error.
+pub fn in_time<T, E: std::fmt::Display>(mut attempt: impl FnMut() -> Result<T, E>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match attempt() {
+            Ok(done) => return done,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 impl Deref for Scratch {
     type Target = NetNs;
 

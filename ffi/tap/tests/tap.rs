@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use paceline_sys::netns::Scratch;
+use paceline_sys::netns::{Scratch, in_time};
 use paceline_sys::{NetNs, VnetHdr, link};
 use paceline_tap::{HEADER, Offloads, Options, Tap, TapError, is_gone};
 
@@ -119,14 +119,14 @@ fn a_persistent_device_is_opened_again_where_it_was_moved_to() {
     container.up(&["eth0"]);
     drop(tap);
 
-    assert!(container.ip("link show eth0").contains("NO-CARRIER"));
-    let again = open(&container, "eth0", Options::default()).unwrap();
+    in_time(|| container.ip("link show eth0").contains("NO-CARRIER").then_some(()).ok_or("it has a carrier"));
+    let again = in_time(|| open(&container, "eth0", Options::default()));
     assert!(container.ip("link show eth0").contains("LOWER_UP"));
     again.set_carrier(false).unwrap();
     assert!(container.ip("link show eth0").contains("NO-CARRIER"));
     again.set_persist(false).unwrap();
     drop(again);
-    assert!(container.run(|| link::index("eth0")).unwrap().is_err());
+    in_time(|| container.run(|| link::index("eth0")).unwrap().err().ok_or("it is still there"));
 }
 
 #[test]

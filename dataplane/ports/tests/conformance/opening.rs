@@ -6,7 +6,7 @@ use paceline_ports::{
     AfxdpConfig, AfxdpContext, AfxdpPort, Io, LinkState, PacketConfig, PacketPort, Port, PortError,
     TapConfig, TapPort,
 };
-use paceline_sys::netns::Scratch;
+use paceline_sys::netns::{Scratch, in_time};
 
 fn tap(net: &Scratch, device: &str, queues: usize) -> Result<Vec<TapPort>, PortError> {
     let config = TapConfig { device: device.into(), queues, ..TapConfig::default() };
@@ -62,6 +62,6 @@ fn a_second_afxdp_port_on_a_queue_is_refused_and_leaks_nothing() {
     assert_eq!(first.state(), LinkState::Down("closed"));
     drop((first, cache));
     assert_eq!(pool.stats().free, 256);
-    let mut again = open(&config).expect("the queue is free again").remove(0);
+    let mut again = in_time(|| open(&config)).remove(0);
     again.close(&mut Io::new(&mut pool.cache(), &drops));
 }

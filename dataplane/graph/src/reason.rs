@@ -81,6 +81,10 @@ reasons! {
     MartianDestination = "martian-destination",
     /// The packet is for its link alone, and not for a router to forward.
     LinkLocal = "link-local",
+    /// The packet is for a group of hosts, and groups are not routed.
+    Multicast = "multicast",
+    /// The packet is for the switch itself, where nothing takes it.
+    NobodyHome = "nobody-home",
     /// The packet has passed as many routers as it may.
     TtlExpired = "ttl-expired",
     /// No route leads to the destination.

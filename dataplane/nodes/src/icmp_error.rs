@@ -39,7 +39,7 @@ impl Node for IcmpError {
 
     fn process(&mut self, cx: &mut Context<'_>, vector: &mut Vector) {
         let now = tsc();
-        self.saved = (self.saved + now.wrapping_sub(self.last)).min(self.price * BURST);
+        self.saved = self.saved.saturating_add(now.saturating_sub(self.last)).min(self.price * BURST);
         self.last = now;
         vector.drain(|packet| self.end(cx, packet));
     }

@@ -24,6 +24,9 @@ impl Family for Ip4 {
     fn check(packet: &[u8], total: usize) -> Result<u32, Reason> {
         let header = check_v4(packet, total).map_err(fault)?;
         routed(reach_v4(header.source, header.destination))?;
+        if header.destination[0] >= 224 {
+            return Err(Reason::Multicast);
+        }
         Ok(u32::from_be_bytes(header.destination))
     }
 

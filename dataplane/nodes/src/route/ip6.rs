@@ -24,6 +24,9 @@ impl Family for Ip6 {
     fn check(packet: &[u8], total: usize) -> Result<u128, Reason> {
         let header = check_v6(packet, total).map_err(fault)?;
         routed(reach_v6(&header.source, &header.destination))?;
+        if header.destination[0] == 0xff {
+            return Err(Reason::Multicast);
+        }
         Ok(u128::from_be_bytes(header.destination))
     }
 

@@ -200,8 +200,12 @@ fn forward<F: Family>(packet: &mut Packet, adjacencies: &Adjacencies, value: u32
     let is_long = (packet.len() as u32 > most || !packet.is_plain()) && !fits(packet, most);
     if is_long {
         packet.aux = target.mtu().into();
-        if !may_be_cut::<F>(packet) {
+        if !packet.data().get(HEADER_LEN..).is_some_and(F::may_be_cut) {
             return Err(Reason::NeedsFragmentation);
+        }
+        // Of a super-packet the segments are too long. Its sender would not heed a message, as it allows fragments.
+        if packet.offload().is_some_and(|offload| offload.is_gso()) {
+            return Err(Reason::TxTooLong);
         }
     }
     let Some((ethernet, ip)) = packet.data_mut().split_first_chunk_mut::<HEADER_LEN>() else {
@@ -216,13 +220,6 @@ fn forward<F: Family>(packet: &mut Packet, adjacencies: &Adjacencies, value: u32
     packet.tx = target.interface();
     packet.feature = 0;
     Ok(if is_long { hop::IP4_FRAGMENT } else { target.hop() })
-}
-
-/// Whether a packet that is too long may be cut: its sender allows it, and it is no super-packet, whose segments are too long.
-#[cold]
-fn may_be_cut<F: Family>(packet: &Packet) -> bool {
-    packet.offload().is_none_or(|offload| !offload.is_gso())
-        && packet.data().get(HEADER_LEN..).is_some_and(F::may_be_cut)
 }
 
 #[cold]
@@ -253,7 +250,8 @@ fn no_way(action: Action) -> Reason {
         Action::Unreachable => Reason::Unreachable,
         Action::Prohibit => Reason::Prohibited,
         // An adjacency of paths that leads to another one is a mistake of control's, and no route.
-        Action::None | Action::Forward | Action::Local | Action::Balance => Reason::NoRoute,
+        Action::Local => Reason::NobodyHome,
+        Action::None | Action::Forward | Action::Balance => Reason::NoRoute,
     }
 }
 

@@ -59,7 +59,8 @@ fn router() -> Rig {
         Link { interface: 1, hop: Hop::port(1), mtu: 1500, source: Mac(OWN + 1), version: IpVersion::V4 };
     lines.get(14).resolve(waiting);
     lines.get(15).balance(&[1, 2, 3]);
-    for number in 10..16_u32 {
+    lines.get(16).act(Action::Local);
+    for number in 10..17_u32 {
         rib4.insert(format!("10.9.0.{number}/32").parse().expect("a prefix"), number).expect("room");
         rib6.insert(format!("fd09::{number}/128").parse().expect("a prefix"), number).expect("room");
     }
@@ -190,6 +191,8 @@ fn every_refusal_has_its_reason() {
         (to([245, 0, 0, 1]), Reason::MartianDestination),
         (to([169, 254, 0, 1]), Reason::LinkLocal),
         (to([255; 4]), Reason::LinkLocal),
+        (to([239, 1, 2, 3]), Reason::Multicast),
+        (to([10, 9, 0, 16]), Reason::NobodyHome),
         (summed(8, 1), Reason::TtlExpired),
         (summed(8, 0), Reason::TtlExpired),
         (to([11, 0, 0, 1]), Reason::NoRoute),
@@ -220,6 +223,7 @@ fn every_refusal_has_its_reason() {
         (v6(0, "::1", "fd00:1::1", 64, 30), Reason::MartianSource),
         (v6(0, "fd00::1", "::", 64, 30), Reason::MartianDestination),
         (v6(0, "fd00::1", "fd55::", 64, 30), Reason::NoRoute),
+        (v6(0, "fd00::1", "ff05::1", 64, 30), Reason::Multicast),
         (v6(0, "fd00::1", "fd09::10", 64, 30), Reason::Blackhole),
         (v6(0, "fd00::1", "fd00:1::1", 64, 1453), Reason::NeedsFragmentation),
     ];
@@ -260,6 +264,11 @@ fn the_largest_packet_and_super_packets_pass() {
     assert_eq!(out, [(1, routed(&frame, 1), Some(offload))]);
     let large = VnetHdr { gso_size: 1461, ..offload };
     assert_eq!(rig.send_offload(0, &frame, Some(large)).iter().map(|out| out.0).collect::<Vec<_>>(), [0]);
+    // A sender that allows fragments would not heed what it is told.
+    frame[20] &= !0x40;
+    paceline_wire::ipv4::fill_checksum(&mut frame[14..34]);
+    assert_eq!(rig.send_offload(0, &frame, Some(large)), []);
+    assert_eq!(rig.drops(hop::IP4_ROUTE, Reason::TxTooLong), 1);
 }
 
 #[test]

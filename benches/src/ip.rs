@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use paceline_graph::{Adjacencies, Hop, IpVersion, Link, Vrf};
+use paceline_graph::{Adjacencies, IpVersion, Link, Vrf};
 use paceline_ports::{Addresses, GeneratorConfig, Sizes, Span, StreamConfig};
 use paceline_tables::{Rib4, Rib6};
 use paceline_wire::ethernet::Mac;
@@ -90,7 +90,7 @@ pub fn ip(params: Ip, method: Method) -> Result<Report, BenchError> {
     let adjacencies = Adjacencies::new(NEIGHBOURS as usize + 1);
     for number in 1..=NEIGHBOURS {
         let source = Mac(0x0200_0000_0000 + u64::from(SINK));
-        let link = Link { interface: SINK, hop: Hop::port(SINK), mtu: 9000, source, version: params.version };
+        let link = Link { interface: SINK, mtu: 9000, source, version: params.version };
         adjacencies.get(number).forward(link, Mac(0x0600_0000_0000 + u64::from(number)));
     }
     let vrf = Vrf { name: "bench".into(), fib4: Arc::clone(rib4.fib()), fib6: Arc::clone(rib6.fib()) };

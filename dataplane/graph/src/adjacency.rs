@@ -10,8 +10,6 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use paceline_wire::ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN, Mac};
 
-use crate::hop::Hop;
-
 /// What is done with the packets of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -61,8 +59,6 @@ pub enum IpVersion {
 pub struct Link {
     /// The interface it is behind.
     pub interface: u16,
-    /// First hop of that interface's output arc.
-    pub hop: Hop,
     /// Largest IP packet that leaves by it, in bytes.
     pub mtu: u16,
     /// The interface's own address.
@@ -74,10 +70,10 @@ pub struct Link {
 /// One adjacency, in a cache line:
 ///
 /// ```text
-///  0  action 8 | - 8 | hop 16 | interface 16 | mtu 16
+///  0  action 8 | - 24 | interface 16 | mtu 16
 ///  1  bytes 0 to 7 of the Ethernet header, in memory order: destination, and two bytes of the source
 ///  2  bytes 8 to 13: the rest of the source, and the type
-///  of a balancing one, instead: 0  action 8 | - 8 | paths 16 | …   1 to 7  two paths each
+///  of a balancing one, instead: 0  action 8 | - 24 | paths 16 | …   1 to 7  two paths each
 /// ```
 #[repr(align(64))]
 #[derive(Default)]
@@ -88,8 +84,8 @@ pub struct Adjacency([AtomicU64; 8]);
 pub struct Target(u64);
 
 impl Target {
-    const fn new(action: Action, hop: u16, interface: u16, mtu: u16) -> Target {
-        Target(action as u64 | (hop as u64) << 16 | (interface as u64) << 32 | (mtu as u64) << 48)
+    const fn new(action: Action, interface: u16, mtu: u16) -> Target {
+        Target(action as u64 | (interface as u64) << 32 | (mtu as u64) << 48)
     }
 
     /// What is to be done.
@@ -98,13 +94,7 @@ impl Target {
         Action::ALL[self.0 as usize & 7]
     }
 
-    /// The first hop of the output arc.
-    #[inline(always)]
-    pub fn hop(self) -> Hop {
-        Hop::from_bits((self.0 >> 16) as u16)
-    }
-
-    /// The interface.
+    /// The interface. Its output arc is the snapshot's to know, which may change at any time.
     #[inline(always)]
     pub fn interface(self) -> u16 {
         (self.0 >> 32) as u16
@@ -137,7 +127,7 @@ impl Adjacency {
     /// The adjacency of a flow, of one that balances. Each path gets the same share of all hashes.
     #[inline(always)]
     pub fn path(&self, hash: u32) -> u32 {
-        let paths = self.0[0].load(Acquire) >> 16 & 0xffff;
+        let paths = self.0[0].load(Acquire) >> 32 & 0xffff;
         let path = ((u64::from(hash) * paths) >> 32) as usize;
         let pair = self.0[1 + path / 2 % 7].load(Relaxed);
         (pair >> (path % 2 * 32)) as u32
@@ -146,19 +136,19 @@ impl Adjacency {
     /// Sends packets to a neighbour from now on. On a line in use: only with the link it already has.
     pub fn forward(&self, link: Link, destination: Mac) {
         self.write_header(link, destination);
-        let target = Target::new(Action::Forward, link.hop.bits(), link.interface, link.mtu);
+        let target = Target::new(Action::Forward, link.interface, link.mtu);
         self.0[0].store(target.0, Release);
     }
 
     /// Has the neighbour asked for from now on. On a line in use: only with the link it already has.
     pub fn resolve(&self, link: Link) {
-        let target = Target::new(Action::Resolve, link.hop.bits(), link.interface, link.mtu);
+        let target = Target::new(Action::Resolve, link.interface, link.mtu);
         self.0[0].store(target.0, Release);
     }
 
     /// Does something that needs no neighbour. Not on a line in use.
     pub fn act(&self, action: Action) {
-        self.0[0].store(Target::new(action, Hop::DROP.bits(), u16::MAX, u16::MAX).0, Release);
+        self.0[0].store(Target::new(action, u16::MAX, u16::MAX).0, Release);
     }
 
     /// Spreads packets over paths, up to [`PATHS`](Self::PATHS); what exceeds that is left out. Not on a line in use.
@@ -168,7 +158,7 @@ impl Adjacency {
             let second = pair.get(1).copied().unwrap_or_default();
             word.store(u64::from(pair[0]) | u64::from(second) << 32, Relaxed);
         }
-        let target = Target::new(Action::Balance, paths.len() as u16, 0, 0);
+        let target = Target::new(Action::Balance, paths.len() as u16, 0);
         self.0[0].store(target.0, Release);
     }
 
@@ -225,8 +215,7 @@ mod tests {
     use super::*;
 
     fn link() -> Link {
-        let (hop, source) = (Hop::port(7), Mac(0x0200_0000_0001));
-        Link { interface: 7, hop, mtu: 1500, source, version: IpVersion::V4 }
+        Link { interface: 7, mtu: 1500, source: Mac(0x0200_0000_0001), version: IpVersion::V4 }
     }
 
     #[test]
@@ -238,7 +227,7 @@ mod tests {
         assert_eq!((line.target().action(), line.target().interface()), (Action::Resolve, 7));
         line.forward(link(), Mac(0x0600_0000_0009));
         let target = line.target();
-        assert_eq!((target.action(), target.hop(), target.mtu()), (Action::Forward, Hop::port(7), 1500));
+        assert_eq!((target.action(), target.interface(), target.mtu()), (Action::Forward, 7, 1500));
         let (first, rest) = line.header();
         assert_eq!(first, [6, 0, 0, 0, 0, 9, 2, 0]);
         assert_eq!(rest, [0, 0, 0, 1, 8, 0]);

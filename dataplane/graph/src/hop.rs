@@ -31,10 +31,6 @@ impl Hop {
         self.0
     }
 
-    pub(crate) const fn from_bits(bits: u16) -> Hop {
-        Hop(bits)
-    }
-
     /// The interface, if the hop is one's transmit queue.
     #[inline(always)]
     pub const fn as_port(self) -> Option<u16> {

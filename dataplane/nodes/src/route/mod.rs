@@ -15,7 +15,7 @@ mod tests;
 use std::net::IpAddr;
 
 use paceline_buf::{Packet, VECTOR_SIZE, Vector};
-use paceline_graph::{Action, Adjacencies, Context, Hop, Node, Reason, Vrf};
+use paceline_graph::{Action, Adjacencies, Context, Hop, L2Out, Node, Reason, Vrf};
 use paceline_wire::ethernet::HEADER_LEN;
 use paceline_wire::input::{Fault, Martian, Reach};
 
@@ -127,7 +127,7 @@ impl<F: Family> Route<F> {
             return;
         }
         F::lookup(vrf, addresses, values);
-        let adjacencies = &*snapshot.adjacencies;
+        let (adjacencies, outs) = (&*snapshot.adjacencies, &snapshot.l2_out[..]);
         if adjacencies.capacity() > FEW {
             for value in values.iter() {
                 adjacencies.prefetch(*value);
@@ -135,8 +135,8 @@ impl<F: Family> Route<F> {
         }
         for ((packet, value), hop) in packets.iter_mut().zip(values).zip(hops) {
             if *hop == F::HOP {
-                *hop =
-                    forward::<F>(packet, adjacencies, *value).unwrap_or_else(|reason| fail(packet, reason));
+                *hop = forward::<F>(packet, adjacencies, outs, *value)
+                    .unwrap_or_else(|reason| fail(packet, reason));
             }
         }
     }
@@ -185,7 +185,12 @@ fn read<F: Family>(packet: &mut Packet, own: [u8; 6]) -> Result<F::Address, Hop>
 
 /// Gives a packet the header of its route's next hop.
 #[inline(always)]
-fn forward<F: Family>(packet: &mut Packet, adjacencies: &Adjacencies, value: u32) -> Result<Hop, Reason> {
+fn forward<F: Family>(
+    packet: &mut Packet,
+    adjacencies: &Adjacencies,
+    outs: &[L2Out],
+    value: u32,
+) -> Result<Hop, Reason> {
     let mut adjacency = adjacencies.get(value);
     let mut target = adjacency.target();
     if target.action() == Action::Balance {
@@ -219,7 +224,8 @@ fn forward<F: Family>(packet: &mut Packet, adjacencies: &Adjacencies, value: u32
     ethernet[8..].copy_from_slice(&rest);
     packet.tx = target.interface();
     packet.feature = 0;
-    Ok(if is_long { hop::IP4_FRAGMENT } else { target.hop() })
+    let out = outs.get(target.interface() as usize).map_or(Hop::NOWHERE, |out| out.hop);
+    Ok(if is_long { hop::IP4_FRAGMENT } else { out })
 }
 
 #[cold]

@@ -42,7 +42,7 @@ fn router() -> Rig {
     for port in 0..3_u16 {
         for (version, number) in [(IpVersion::V4, 1), (IpVersion::V6, 4)] {
             let source = Mac(OWN + u64::from(port));
-            let link = Link { interface: port, hop: Hop::port(port), mtu: 1500, source, version };
+            let link = Link { interface: port, mtu: 1500, source, version };
             lines.get(number + u32::from(port)).forward(link, Mac(NEXT + u64::from(port)));
         }
         let net = format!("10.{port}.0.0/16");
@@ -55,8 +55,7 @@ fn router() -> Rig {
     {
         lines.get(number).act(action);
     }
-    let waiting =
-        Link { interface: 1, hop: Hop::port(1), mtu: 1500, source: Mac(OWN + 1), version: IpVersion::V4 };
+    let waiting = Link { interface: 1, mtu: 1500, source: Mac(OWN + 1), version: IpVersion::V4 };
     lines.get(14).resolve(waiting);
     lines.get(15).balance(&[1, 2, 3]);
     lines.get(16).act(Action::Local);

@@ -8,7 +8,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use paceline_wire::ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN, Mac};
+use paceline_wire::ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN, Mac, write_header};
 
 /// What is done with the packets of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,13 +164,12 @@ impl Adjacency {
 
     fn write_header(&self, link: Link, destination: Mac) {
         let mut header = [0; HEADER_LEN + 2];
-        header[..6].copy_from_slice(&destination.0.to_be_bytes()[2..]);
-        header[6..12].copy_from_slice(&link.source.0.to_be_bytes()[2..]);
         let ethertype = match link.version {
             IpVersion::V4 => ETHERTYPE_IPV4,
             IpVersion::V6 => ETHERTYPE_IPV6,
         };
-        header[12..14].copy_from_slice(&ethertype.to_be_bytes());
+        // There is room for it.
+        let _ = write_header(&mut header, destination, link.source, ethertype);
         for (word, bytes) in self.0[1..].iter().zip(header.chunks_exact(8)) {
             word.store(bytes.try_into().map_or(0, u64::from_ne_bytes), Relaxed);
         }

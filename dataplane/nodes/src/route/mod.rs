@@ -255,8 +255,8 @@ fn no_way(action: Action) -> Reason {
         Action::Blackhole => Reason::Blackhole,
         Action::Unreachable => Reason::Unreachable,
         Action::Prohibit => Reason::Prohibited,
-        // An adjacency of paths that leads to another one is a mistake of control's, and no route.
         Action::Local => Reason::NobodyHome,
+        // An adjacency of paths that leads to another one is a mistake of control's, and no route.
         Action::None | Action::Forward | Action::Balance => Reason::NoRoute,
     }
 }

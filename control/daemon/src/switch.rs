@@ -40,6 +40,7 @@ pub struct Failure {
 fn kind(port: &DesiredPort) -> &'static str {
     match &port.kind {
         DesiredKind::Configured(kind) => kind.name(),
+        DesiredKind::Host(_) => "tap",
         DesiredKind::Container(link) => match link.attach {
             Attach::Tap => "tap",
             Attach::Veth => "packet",

@@ -1,10 +1,13 @@
-//! What should be: the ports and bridges that the reconciler brings about.
+//! What should be: the ports, bridges and routes that the reconciler brings about.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::config::{PortKind, StaticMac, UnknownUnicast};
-use crate::{Attach, BridgeName, EndpointId, IfName, MacAddr, NetworkId, PortName, VlanMode};
+use crate::{
+    Attach, BridgeName, DesiredInterface, DesiredVrf, EndpointId, HostPlan, IfName, MacAddr, NetworkId,
+    PortName, VlanMode, VrfName,
+};
 
 /// All ports and bridges that should be. Two of them compare, so that what is can be told from what should be.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -13,6 +16,12 @@ pub struct Desired {
     pub ports: BTreeMap<PortName, DesiredPort>,
     /// Bridges by name; every member is in `ports`.
     pub bridges: BTreeMap<BridgeName, DesiredBridge>,
+    /// Routed interfaces by name. One over a port has that port's name; what they lie on is in `ports` or `bridges`.
+    pub interfaces: BTreeMap<PortName, DesiredInterface>,
+    /// Routing tables by name; that of every interface is in it.
+    pub vrfs: BTreeMap<VrfName, DesiredVrf>,
+    /// What the host's own stack is to do, if anything.
+    pub host: Option<HostPlan>,
 }
 
 /// One port that should be.
@@ -35,6 +44,8 @@ pub enum DesiredKind {
     Configured(PortKind),
     /// A container's link.
     Container(ContainerLink),
+    /// The TAP of this name in our own namespace that leads to the host's own stack ([`HostPlan`]).
+    Host(IfName),
 }
 
 /// The link between a container and the switch.

@@ -87,6 +87,10 @@ name!(
     BridgeName, "bridge name", 63, "_.:-"
 );
 name!(
+    /// Our name of a routing table (VRF): 1 to 63 of `A-Z a-z 0-9 _ . : -`.
+    VrfName, "VRF name", 63, "_.:-"
+);
+name!(
     /// Docker's ID of a network: 1 to 128 of `A-Z a-z 0-9 _ . -` (the engine sends 64 hex digits, swarm 25 of base 36).
     NetworkId, "network ID", 128, "_.-"
 );
@@ -98,6 +102,17 @@ name!(
 impl PortName {
     /// How the names of Docker's ports begin; the configuration file may not use it.
     pub const DOCKER: &str = "e-";
+}
+
+impl VrfName {
+    /// The routing table of whatever names no other, and of Docker's networks.
+    pub const DEFAULT: &str = "default";
+}
+
+impl Default for VrfName {
+    fn default() -> Self {
+        Self(Self::DEFAULT.into())
+    }
 }
 
 impl BridgeName {

@@ -167,7 +167,7 @@ impl Reconciler {
         }
         let create = match &port.kind {
             DesiredKind::Container(link) => !self.inherited.contains(&link.endpoint),
-            DesiredKind::Configured(_) => true,
+            DesiredKind::Configured(_) | DesiredKind::Host(_) => true,
         };
         let opened = match self.opener.open(name, port, create).await {
             Ok(queues) => {

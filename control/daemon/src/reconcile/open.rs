@@ -106,6 +106,11 @@ impl Opener {
         match &port.kind {
             DesiredKind::Configured(kind) => self.configured(name, port, kind).await,
             DesiredKind::Container(link) => container::open(self, link, port, create).await,
+            DesiredKind::Host(device) => {
+                let device = Device::new(*device, None, port.mac);
+                let (queues, mtu) = (usize::from(port.queues), port.mtu);
+                open_tap(device, false, queues, mtu).await
+            }
         }
     }
 
@@ -134,16 +139,7 @@ impl Opener {
                 let own = || name.as_str().parse().map_err(|error| PortError::Tap(TapError::Name(error)));
                 let device =
                     Device::new(config.device.map_or_else(own, Ok)?, config.netns.as_deref(), port.mac);
-                let options =
-                    Options { multi_queue: queues > 1, persist: config.persist, offloads: Offloads::ALL };
-                let mtu = port.mtu;
-                device
-                    .open(move |name| {
-                        let opened = device::tap(name, options, queues)?;
-                        device::set_mtu(name, mtu)?;
-                        Ok(opened)
-                    })
-                    .await
+                open_tap(device, config.persist, queues, port.mtu).await
             }
             PortKind::Packet(config) => {
                 Device::new(config.device, config.netns.as_deref(), port.mac).open(device::packet).await
@@ -156,6 +152,17 @@ impl Opener {
             }
         }
     }
+}
+
+/// Opens a TAP in the namespace of its device, which is made if there is none.
+async fn open_tap(device: Device, persist: bool, queues: usize, mtu: u16) -> Result<Queues, OpenError> {
+    let options = Options { multi_queue: queues > 1, persist, offloads: Offloads::ALL };
+    let open = move |name| {
+        let opened = device::tap(name, options, queues)?;
+        device::set_mtu(name, mtu)?;
+        Ok(opened)
+    };
+    device.open(open).await
 }
 
 fn pcap(config: &config::Pcap) -> PcapConfig {

@@ -1,0 +1,139 @@
+//! What the host's own network stack is to do for Docker's networks: addresses, translation, published ports.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::{EndpointId, IfName, MacAddr, NetworkId};
+
+/// All that the host's stack is to do. Two of them compare, so that what is can be told from what should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPlan {
+    /// The TAP that leads to the switch.
+    pub device: IfName,
+    /// Its Ethernet address, which is that of both ends: nobody is asked for on this link.
+    pub mac: MacAddr,
+    /// Its MTU, in bytes: the largest of all networks.
+    pub mtu: u16,
+    /// Networks by Docker's ID.
+    pub networks: BTreeMap<NetworkId, HostNetwork>,
+    /// Published ports of containers that are joined.
+    pub ports: Vec<HostPort>,
+}
+
+/// A network as the host's stack sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostNetwork {
+    /// Its subnets.
+    pub subnets: Vec<IpNet>,
+    /// Its gateways, each with the prefix length of its subnet: addresses of the TAP.
+    pub gateways: Vec<IpNet>,
+    /// How its IPv4 addresses reach the outside.
+    pub ipv4: GatewayMode,
+    /// How its IPv6 addresses reach the outside.
+    pub ipv6: GatewayMode,
+    /// Whether what leaves the host gets the host's address. It means nothing where the mode is not [`GatewayMode::Nat`].
+    pub masquerade: bool,
+    /// `--internal`: nothing leaves the host, and nothing from outside comes in.
+    pub internal: bool,
+}
+
+/// How a network reaches the outside (`gateway_mode`, as Docker's own bridge has it).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GatewayMode {
+    /// Behind the host's address; published ports are translated.
+    #[default]
+    Nat,
+    /// With its own addresses, which others must have a route to; of a container, published ports alone are reached.
+    Routed,
+    /// Not at all: the host has no address in the network.
+    Isolated,
+}
+
+/// A published port of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort {
+    /// The container's place in its network.
+    pub endpoint: EndpointId,
+    /// The network.
+    pub network: NetworkId,
+    /// What is published.
+    pub port: PublishedPort,
+    /// The container's IPv4 address.
+    pub ipv4: Option<Ipv4Addr>,
+    /// The container's IPv6 address.
+    pub ipv6: Option<Ipv6Addr>,
+}
+
+/// One port of `--publish`, with the host's port that was settled for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishedPort {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The host's address; none: all of both families.
+    pub host_ip: Option<IpAddr>,
+    /// The host's port, 1 to 65535.
+    pub host_port: u16,
+    /// The container's port, 1 to 65535.
+    pub port: u16,
+}
+
+/// A protocol whose ports can be published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+impl Protocol {
+    /// As users write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+        }
+    }
+
+    /// Its number in an IP header (IANA "Protocol Numbers").
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Sctp => 132,
+        }
+    }
+
+    /// The protocol of a number.
+    pub fn of_number(number: u8) -> Option<Self> {
+        [Self::Tcp, Self::Udp, Self::Sctp].into_iter().find(|protocol| protocol.number() == number)
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// As `docker port` writes it: `0.0.0.0:8080->80/tcp`; `*` stands for all addresses of both families.
+impl fmt::Display for PublishedPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { protocol, host_ip, host_port, port } = self;
+        match host_ip {
+            None => write!(f, "*:{host_port}->{port}/{protocol}"),
+            Some(IpAddr::V4(ip)) => write!(f, "{ip}:{host_port}->{port}/{protocol}"),
+            Some(IpAddr::V6(ip)) => write!(f, "[{ip}]:{host_port}->{port}/{protocol}"),
+        }
+    }
+}

@@ -136,6 +136,7 @@ fn join(model: &mut Model, number: u8, attach: Attach, sandbox: &Path) {
         ipv4: None,
         ipv6: None,
         sandbox: Some(sandbox.into()),
+        ports: Vec::new(),
         request: serde_json::Value::Null,
     };
     model.endpoints.insert(id(number), endpoint);

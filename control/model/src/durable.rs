@@ -5,7 +5,9 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{BridgeName, Endpoint, EndpointId, IfName, Network, NetworkId, Pools, PortName, name};
+use crate::{
+    BridgeName, Endpoint, EndpointId, IfName, Network, NetworkId, Pools, PortName, Route, RouteId, name,
+};
 
 /// Digits of Docker's ID in our names of bridges and ports, as many as `docker network ls` shows.
 const DIGITS: usize = 12;
@@ -14,7 +16,7 @@ const LINK_DIGITS: usize = 11;
 /// Longest name of an interface (`IFNAMSIZ` less its final zero).
 const LINK_MAX: usize = 15;
 
-/// Everything that Docker has asked for and that must outlive us. What the configuration file asks for is not in here:
+/// Everything that Docker and the command line have asked for and that must outlive us. What the configuration file asks for is not in here:
 /// the file itself is its durable form.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +27,9 @@ pub struct Model {
     pub endpoints: Table<EndpointId, Endpoint>,
     /// Address pools and leases.
     pub pools: Pools,
+    /// Routes that the operator added, beside those of the configuration file.
+    #[serde(default)]
+    pub routes: Table<RouteId, Route>,
 }
 
 impl Model {
@@ -55,32 +60,35 @@ impl Model {
 
     /// Whether no row differs from what it was at the last [`settle`](Self::settle).
     pub fn is_settled(&self) -> bool {
-        let Self { networks, endpoints, pools: Pools { pools, leases, offers } } = self;
+        let Self { networks, endpoints, pools: Pools { pools, leases, offers }, routes } = self;
         networks.changes().next().is_none()
             && endpoints.changes().next().is_none()
             && pools.changes().next().is_none()
             && leases.changes().next().is_none()
             && offers.changes().next().is_none()
+            && routes.changes().next().is_none()
     }
 
     /// Takes back all changes since the last [`settle`](Self::settle).
     pub fn roll_back(&mut self) {
-        let Self { networks, endpoints, pools: Pools { pools, leases, offers } } = self;
+        let Self { networks, endpoints, pools: Pools { pools, leases, offers }, routes } = self;
         networks.roll_back();
         endpoints.roll_back();
         pools.roll_back();
         leases.roll_back();
         offers.roll_back();
+        routes.roll_back();
     }
 
     /// Forgets how to take changes back: they are on disk.
     pub fn settle(&mut self) {
-        let Self { networks, endpoints, pools: Pools { pools, leases, offers } } = self;
+        let Self { networks, endpoints, pools: Pools { pools, leases, offers }, routes } = self;
         networks.settle();
         endpoints.settle();
         pools.settle();
         leases.settle();
         offers.settle();
+        routes.settle();
     }
 }
 

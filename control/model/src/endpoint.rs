@@ -1,13 +1,14 @@
 //! One container's place in a network.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::network::{OptionError, tolerated};
-use crate::{Attach, EndpointId, IfName, MacAddr, NetworkId, PortName};
+use crate::options::{OptionError, tolerated};
+use crate::{Attach, EndpointId, IfName, MacAddr, NetworkId, PortName, PublishedPort};
 
 /// One container's place in a network, from `CreateEndpoint` to `DeleteEndpoint`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,10 @@ pub struct Endpoint {
     pub ipv6: Option<Ipv6Net>,
     /// The container's network namespace, from `Join` to `Leave`: `SandboxKey`.
     pub sandbox: Option<PathBuf>,
+    /// Its published ports, from `ProgramExternalConnectivity` to `RevokeExternalConnectivity`. An endpoint without them is
+    /// written as before there were any; an earlier version refuses the others rather than publish nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PublishedPort>,
     /// The request that made it, to tell a repeated one from another with the same ID.
     pub request: serde_json::Value,
 }
@@ -42,6 +47,13 @@ impl Endpoint {
     /// Whether a container is there: between `Join` and `Leave`.
     pub fn joined(&self) -> bool {
         self.sandbox.is_some()
+    }
+
+    /// Its IP addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        let ipv4 = self.ipv4.map(|net| IpAddr::V4(net.addr()));
+        let ipv6 = self.ipv6.map(|net| IpAddr::V6(net.addr()));
+        ipv4.into_iter().chain(ipv6)
     }
 }
 
@@ -85,6 +97,7 @@ impl Endpoint {
             ipv4: "10.77.0.2/24".parse().ok(),
             ipv6: None,
             sandbox: Some("/var/run/docker/netns/0".into()),
+            ports: Vec::new(),
             request: serde_json::Value::Null,
         }
     }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::{EndpointId, IfName, MacAddr, NetworkId};
+use crate::{EndpointId, IfName, Interval, MacAddr, NetworkId};
 
 /// All that the host's stack is to do. Two of them compare, so that what is can be told from what should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +83,41 @@ pub struct PublishedPort {
     pub port: u16,
 }
 
+/// One port of `--publish`, as it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PortRequest {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The host's address; none: all of both families.
+    pub host_ip: Option<IpAddr>,
+    /// The host's ports of which one will do; none: any that is free.
+    pub host_ports: Option<Interval<u16>>,
+    /// The container's port, 1 to 65535.
+    pub port: u16,
+}
+
+impl PortRequest {
+    /// The published port that has this port of the host.
+    pub fn with(self, host_port: u16) -> PublishedPort {
+        let Self { protocol, host_ip, port, .. } = self;
+        PublishedPort { protocol, host_ip, host_port, port }
+    }
+
+    /// Whether `published` is what was asked for.
+    pub fn is_met_by(&self, published: PublishedPort) -> bool {
+        self.with(published.host_port) == published
+            && self.host_ports.is_none_or(|ports| ports.contains(published.host_port))
+    }
+}
+
+/// The request that this port alone meets.
+impl From<PublishedPort> for PortRequest {
+    fn from(published: PublishedPort) -> Self {
+        let PublishedPort { protocol, host_ip, host_port, port } = published;
+        Self { protocol, host_ip, host_ports: Some(Interval::one(host_port)), port }
+    }
+}
+
 /// A protocol whose ports can be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -129,11 +164,48 @@ impl fmt::Display for Protocol {
 /// As `docker port` writes it: `0.0.0.0:8080->80/tcp`; `*` stands for all addresses of both families.
 impl fmt::Display for PublishedPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { protocol, host_ip, host_port, port } = self;
-        match host_ip {
-            None => write!(f, "*:{host_port}->{port}/{protocol}"),
-            Some(IpAddr::V4(ip)) => write!(f, "{ip}:{host_port}->{port}/{protocol}"),
-            Some(IpAddr::V6(ip)) => write!(f, "[{ip}]:{host_port}->{port}/{protocol}"),
+        let Self { protocol, host_ip, host_port, port } = *self;
+        write!(f, "{}:{host_port}->{port}/{protocol}", HostIp(host_ip))
+    }
+}
+
+/// The same with several ports of the host, or `any`.
+impl fmt::Display for PortRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { protocol, host_ip, host_ports, port } = *self;
+        let ports = host_ports.map_or("any".into(), |ports| ports.to_string());
+        write!(f, "{}:{ports}->{port}/{protocol}", HostIp(host_ip))
+    }
+}
+
+/// The host's address in front of a port.
+struct HostIp(Option<IpAddr>);
+
+impl fmt::Display for HostIp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("*"),
+            Some(IpAddr::V4(ip)) => write!(f, "{ip}"),
+            Some(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_met_by_one_of_its_ports() {
+        let host_ports = Interval::new(8080, 8082).ok();
+        let request = PortRequest { protocol: Protocol::Tcp, host_ip: None, host_ports, port: 80 };
+        assert_eq!(request.to_string(), "*:8080-8082->80/tcp");
+        let published = request.with(8081);
+        assert_eq!(published.to_string(), "*:8081->80/tcp");
+        assert!(request.is_met_by(published) && PortRequest::from(published).is_met_by(published));
+        assert!(!request.is_met_by(request.with(8083)));
+        let any = PortRequest { host_ip: "::1".parse().ok(), host_ports: None, ..request };
+        assert_eq!(any.to_string(), "[::1]:any->80/tcp");
+        assert!(any.is_met_by(any.with(1)) && !any.is_met_by(published));
     }
 }

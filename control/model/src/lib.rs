@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`config`] | the TOML file: its types, defaults and checks, with errors that point into the file |
 //! | [`durable`] | [`Model`]: what outlives a restart |
-//! | [`network`], [`endpoint`], [`pools`] | what the model holds |
+//! | [`network`], [`options`], [`endpoint`], [`pools`] | what the model holds |
 //! | [`desired`], [`routed`], [`host`] | what should be: ports and bridges, routing, the host's own stack |
 //! | [`modes`] | pure functions from both to [`Desired`] |
 //! | [`name`], [`mac`], [`vlan`], [`interval`], [`attach`] | values that are right once they exist |
@@ -30,6 +30,7 @@ pub mod mac;
 pub mod modes;
 pub mod name;
 pub mod network;
+pub mod options;
 pub mod pools;
 pub mod routed;
 mod text;
@@ -40,13 +41,14 @@ pub use config::{Config, ConfigError};
 pub use desired::{ContainerLink, Desired, DesiredBridge, DesiredKind, DesiredPort, Membership};
 pub use durable::Model;
 pub use endpoint::Endpoint;
-pub use host::{GatewayMode, HostNetwork, HostPlan, HostPort, Protocol, PublishedPort};
+pub use host::{GatewayMode, HostNetwork, HostPlan, HostPort, PortRequest, Protocol, PublishedPort};
 pub use interval::Interval;
 pub use mac::MacAddr;
 pub use modes::desired;
 pub use name::{BridgeName, EndpointId, NetworkId, PortName, VrfName};
-pub use network::{IpamData, Network, NetworkOptions};
+pub use network::{IpamData, Network};
+pub use options::NetworkOptions;
 pub use paceline_sys::IfName;
 pub use pools::{Pool, PoolId, Pools, Space};
-pub use routed::{DesiredInterface, DesiredVrf, Over, Path, Route};
+pub use routed::{DesiredInterface, DesiredVrf, Over, Path, Route, RouteId};
 pub use vlan::{Tpid, VlanId, VlanMode, VlanSet};

@@ -176,24 +176,7 @@ fn error(kind: &'static str, text: &str, example: &'static str) -> PoolsIdError 
     PoolsIdError { kind, text: text.chars().take(100).collect(), example }
 }
 
-/// Serde as text, which a key of a JSON object must be.
-macro_rules! as_text {
-    ($($type:ident)*) => {$(
-        impl Serialize for $type {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                crate::text::serialize(self, serializer)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                crate::text::deserialize(deserializer)
-            }
-        }
-    )*};
-}
-
-as_text!(Space PoolId LeaseId OfferId);
+crate::text::as_text!(Space PoolId LeaseId OfferId);
 
 #[cfg(test)]
 mod tests {

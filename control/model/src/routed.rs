@@ -1,9 +1,12 @@
 //! Routed interfaces and routing tables that should be.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use crate::{BridgeName, MacAddr, PortName, VlanId, VrfName};
 
@@ -51,8 +54,44 @@ pub struct DesiredVrf {
     pub routes: BTreeMap<IpNet, Route>,
 }
 
+/// Which route: the text is `default/10.0.0.0/8`, the routing table and the prefix.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteId {
+    /// The routing table.
+    pub vrf: VrfName,
+    /// The destinations, without host bits.
+    pub prefix: IpNet,
+}
+
+/// A text that is no [`RouteId`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("route {0:?}: must be a routing table and a prefix without host bits, like default/10.0.0.0/8")]
+pub struct RouteIdError(String);
+
+impl fmt::Display for RouteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.vrf, self.prefix)
+    }
+}
+
+impl FromStr for RouteId {
+    type Err = RouteIdError;
+
+    fn from_str(text: &str) -> Result<Self, RouteIdError> {
+        let parse = || {
+            let (vrf, prefix) = text.split_once('/')?;
+            let prefix: IpNet = prefix.parse().ok()?;
+            (prefix == prefix.trunc()).then_some(Self { vrf: vrf.parse().ok()?, prefix })
+        };
+        parse().ok_or_else(|| RouteIdError(text.chars().take(100).collect()))
+    }
+}
+
+crate::text::as_text!(RouteId);
+
 /// Where a route leads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Route {
     /// To next hops, among which flows are spread: 1 to 14.
     Via(Vec<Path>),
@@ -64,11 +103,33 @@ pub enum Route {
     Prohibit,
 }
 
+impl Route {
+    /// Most next hops of one route.
+    pub const MAX_PATHS: usize = 14;
+}
+
 /// One next hop: an address, an interface, or both.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Path {
     /// The router to hand packets to; none: each packet's own destination is on the interface's link.
     pub via: Option<IpAddr>,
     /// The interface to leave by; none: the one whose subnet `via` is in.
     pub interface: Option<PortName>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_s_id_is_text_and_back() {
+        for text in ["default/0.0.0.0/0", "red/fd00::/64"] {
+            assert_eq!(text.parse::<RouteId>().unwrap().to_string(), text);
+        }
+        for bad in ["", "default", "default/10.0.0.0", "default/10.0.0.1/8", "/10.0.0.0/8", "a b/10.0.0.0/8"]
+        {
+            assert!(bad.parse::<RouteId>().is_err(), "{bad}");
+        }
+    }
 }

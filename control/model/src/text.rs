@@ -42,3 +42,22 @@ pub mod option {
         text.map(|text| text.parse()).transpose().map_err(de::Error::custom)
     }
 }
+
+/// Implements serde as text, which a key of a JSON object must be.
+macro_rules! as_text {
+    ($($type:ident)*) => {$(
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                crate::text::serialize(self, serializer)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                crate::text::deserialize(deserializer)
+            }
+        }
+    )*};
+}
+
+pub(crate) use as_text;

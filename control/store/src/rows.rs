@@ -23,11 +23,17 @@ const ENDPOINTS: Rows = TableDefinition::new("endpoints");
 const POOLS: Rows = TableDefinition::new("pools");
 const LEASES: Rows = TableDefinition::new("leases");
 const OFFERS: Rows = TableDefinition::new("offers");
+const ROUTES: Rows = TableDefinition::new("routes");
 
 /// What the file is about itself.
 const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
 const SCHEMA_KEY: &str = "schema";
-/// Raised whenever an earlier version could not read the rows.
+/// Raised whenever an earlier version would misread the rows.
+///
+/// Fields and tables that came later do not raise it. They are missing in older files, which means their default. An older
+/// version passes over the routes, which are the operator's and stay in the file, and refuses a network or endpoint with a
+/// field that it does not know, by name; such fields are written only where they are not their default, so that who uses
+/// nothing new may go back.
 const SCHEMA: u64 = 1;
 
 /// Reads the whole model. A file without a schema is a new one.
@@ -55,6 +61,7 @@ pub(crate) fn load(db: &Database, path: &Path) -> Result<Option<Model>, StoreErr
             leases: load_table(&transaction, LEASES, path)?,
             offers: load_table(&transaction, OFFERS, path)?,
         },
+        routes: load_table(&transaction, ROUTES, path)?,
     }))
 }
 
@@ -84,27 +91,29 @@ where
 /// Writes what changed in the model, durably.
 pub(crate) fn save_changes(db: &Database, model: &Model) -> Result<(), redb::Error> {
     let transaction = db.begin_write()?;
-    let Model { networks, endpoints, pools: Pools { pools, leases, offers } } = model;
+    let Model { networks, endpoints, pools: Pools { pools, leases, offers }, routes } = model;
     save(&transaction, NETWORKS, networks.changes())?;
     save(&transaction, ENDPOINTS, endpoints.changes())?;
     save(&transaction, POOLS, pools.changes())?;
     save(&transaction, LEASES, leases.changes())?;
     save(&transaction, OFFERS, offers.changes())?;
+    save(&transaction, ROUTES, routes.changes())?;
     Ok(transaction.commit()?)
 }
 
 /// Writes the whole model in place of whatever there is, durably.
 pub(crate) fn save_all(db: &Database, model: &Model) -> Result<(), redb::Error> {
     let transaction = db.begin_write()?;
-    for rows in [NETWORKS, ENDPOINTS, POOLS, LEASES, OFFERS] {
+    for rows in [NETWORKS, ENDPOINTS, POOLS, LEASES, OFFERS, ROUTES] {
         transaction.delete_table(rows)?;
     }
-    let Model { networks, endpoints, pools: Pools { pools, leases, offers } } = model;
+    let Model { networks, endpoints, pools: Pools { pools, leases, offers }, routes } = model;
     save(&transaction, NETWORKS, networks.iter().map(|(key, row)| (key, Some(row))))?;
     save(&transaction, ENDPOINTS, endpoints.iter().map(|(key, row)| (key, Some(row))))?;
     save(&transaction, POOLS, pools.iter().map(|(key, row)| (key, Some(row))))?;
     save(&transaction, LEASES, leases.iter().map(|(key, row)| (key, Some(row))))?;
     save(&transaction, OFFERS, offers.iter().map(|(key, row)| (key, Some(row))))?;
+    save(&transaction, ROUTES, routes.iter().map(|(key, row)| (key, Some(row))))?;
     transaction.open_table(META)?.insert(SCHEMA_KEY, SCHEMA)?;
     Ok(transaction.commit()?)
 }

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use common::{add, open, save};
 use paceline_ipam::{AddressRequest, Plan, PoolRequest, Space, release_pool, request_address, request_pool};
+use paceline_model::{Path, Route};
 use paceline_store::StoreError;
 
 #[derive(Debug, thiserror::Error)]
@@ -42,11 +43,18 @@ fn all_that_was_saved_is_read_again() {
             model.networks.remove(&id);
             let id = model.endpoints.keys().next().cloned().unwrap();
             model.endpoints.get_mut(&id).unwrap().sandbox = None;
+            for prefix in ["default/10.0.0.0/8", "red/fd00::/64", "red/0.0.0.0/0"] {
+                model.routes.insert(prefix.parse().unwrap(), Route::Prohibit);
+            }
+            let path = Path { via: "10.77.0.9".parse().ok(), interface: "bvi-n-1".parse().ok() };
+            model.routes.insert("red/fd00::/64".parse().unwrap(), Route::Via(vec![path]));
+            model.routes.remove(&"red/0.0.0.0/0".parse().unwrap());
             Ok::<_, StoreError>(())
         })
         .unwrap();
     let before = store.model().clone();
     assert_eq!((before.networks.len(), before.pools.pools.len(), before.pools.leases.len()), (19, 2, 2));
+    assert_eq!(before.routes.len(), 2);
     drop(store);
     assert_eq!(*open(&state).model(), before);
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;

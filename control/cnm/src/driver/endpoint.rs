@@ -7,7 +7,7 @@ use paceline_model::endpoint::EndpointOptions;
 use paceline_model::{Attach, Endpoint, EndpointId, MacAddr, Model, NetworkId};
 use serde_json::json;
 
-use super::leftover::{addresses, forget, is_dead};
+use super::leftover::{forget, is_dead};
 use super::{Control, Driver, DriverError, Subject, mac};
 use crate::wire::network::{
     CreateEndpoint, CreatedEndpoint, EndpointRef, FilledInterface, Interface, InterfaceName, Join, Joined,
@@ -197,6 +197,7 @@ fn add(
         ipv4: *ipv4,
         ipv6: *ipv6,
         sandbox: None,
+        ports: Vec::new(),
         request: serde_json::to_value(request).unwrap_or_default(),
     };
     model.endpoints.insert(id.clone(), endpoint);
@@ -219,7 +220,7 @@ fn make_room(
     let mut leftovers = Vec::new();
     for other in model.endpoints_of(&request.network) {
         let same_mac = mac.filter(|mac| *mac == other.mac);
-        let same_address = addresses(other).find(|address| ours.contains(address));
+        let same_address = other.addresses().find(|address| ours.contains(address));
         if same_mac.is_none() && same_address.is_none() {
             continue;
         }

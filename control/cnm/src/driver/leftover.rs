@@ -66,17 +66,10 @@ pub(super) fn forget(model: &mut Model, id: &EndpointId, except: &[IpAddr]) {
     let Some(network) = model.networks.get(&endpoint.network) else { return };
     let pools = pools_of(network);
     for pool in pools {
-        for address in addresses(&endpoint) {
+        for address in endpoint.addresses() {
             if pool.subnet.contains(&address) && !except.contains(&address) {
                 release_address(&mut model.pools, pool, address);
             }
         }
     }
-}
-
-/// The IP addresses of an endpoint.
-pub(super) fn addresses(endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> + use<> {
-    let ipv4 = endpoint.ipv4.map(|net| IpAddr::V4(net.addr()));
-    let ipv6 = endpoint.ipv6.map(|net| IpAddr::V6(net.addr()));
-    ipv4.into_iter().chain(ipv6)
 }

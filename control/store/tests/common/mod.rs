@@ -34,6 +34,7 @@ pub fn add(model: &mut Model, number: usize) {
         ipv4: "10.77.0.2/24".parse().ok(),
         ipv6: "fd00::2/64".parse().ok(),
         sandbox: Some("/var/run/docker/netns/1".into()),
+        ports: Vec::new(),
         request: serde_json::json!({"EndpointID": number}),
     };
     model.networks.insert(network.id.clone(), network);

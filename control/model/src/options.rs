@@ -1,0 +1,327 @@
+//! What a user may ask for a network: `docker network create -o`.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{DEFAULT_MTU, MAX_MTU, MIN_MTU};
+use crate::network::Mode;
+use crate::{Attach, GatewayMode};
+
+/// What a user may ask for a network: `docker network create -o`.
+///
+/// In state, a field that came later than the first three is written only where it is not its default, and missing ones are
+/// the default. So a later version reads the state of an earlier one; an earlier one reads what says nothing new, and refuses
+/// the rest by the name of the field rather than build another network than was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkOptions {
+    /// `mode=bridge`.
+    pub mode: Mode,
+    /// `attach=tap|veth|afxdp`; none: the configuration's.
+    pub attach: Option<Attach>,
+    /// `mtu=`: largest Ethernet payload, in bytes.
+    pub mtu: u16,
+    /// `masquerade=`: whether what leaves the host gets the host's address.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub masquerade: bool,
+    /// `icc=`: whether containers of the network reach each other.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub icc: bool,
+    /// `gateway_mode=`, for IPv4.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub gateway_ipv4: GatewayMode,
+    /// `gateway_mode=`, for IPv6.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub gateway_ipv6: GatewayMode,
+    /// `host_binding=`: the host's address of published ports that name none; none: all of both families.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub host_binding: Option<IpAddr>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "it is how serde calls it")]
+fn is_yes(on: &bool) -> bool {
+    *on
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl Default for NetworkOptions {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            attach: None,
+            mtu: DEFAULT_MTU,
+            masquerade: true,
+            icc: true,
+            gateway_ipv4: GatewayMode::default(),
+            gateway_ipv6: GatewayMode::default(),
+            host_binding: None,
+        }
+    }
+}
+
+/// Names of each option: ours, and that of Docker's own bridge.
+mod names {
+    pub const MODE: &[&str] = &["mode"];
+    pub const ATTACH: &[&str] = &["attach"];
+    pub const MTU: &[&str] = &["mtu", "com.docker.network.driver.mtu"];
+    pub const MASQUERADE: &[&str] = &["masquerade", "com.docker.network.bridge.enable_ip_masquerade"];
+    pub const ICC: &[&str] = &["icc", "com.docker.network.bridge.enable_icc"];
+    pub const GATEWAY_IPV4: &[&str] = &["gateway_mode", "com.docker.network.bridge.gateway_mode_ipv4"];
+    pub const GATEWAY_IPV6: &[&str] = &["gateway_mode", "com.docker.network.bridge.gateway_mode_ipv6"];
+    pub const HOST_BINDING: &[&str] = &["host_binding", "com.docker.network.bridge.host_binding_ipv4"];
+    pub const UPLINK: &[&str] = &["uplink"];
+    pub const ALL: [&[&str]; 9] =
+        [MODE, ATTACH, MTU, MASQUERADE, ICC, GATEWAY_IPV4, GATEWAY_IPV6, HOST_BINDING, UPLINK];
+}
+
+/// [`names::ALL`], in words.
+const ALLOWED: &str = "attach, gateway_mode, host_binding, icc, masquerade, mode, mtu, uplink, \
+     com.docker.network.driver.mtu and, of com.docker.network.bridge, enable_icc, enable_ip_masquerade, \
+     gateway_mode_ipv4, gateway_mode_ipv6 and host_binding_ipv4";
+
+/// Whether an option is the engine's own, which it may add to any request.
+pub(crate) fn tolerated(name: &str) -> bool {
+    name.starts_with("com.docker.network.")
+}
+
+/// An option that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OptionError {
+    /// There is no such option.
+    #[error("option {name:?}: there is none of this name; allowed are {allowed}")]
+    Unknown {
+        /// As given.
+        name: String,
+        /// All names.
+        allowed: &'static str,
+    },
+    /// The option has no such value.
+    #[error("option {name}={value:?}: must be {right}")]
+    Value {
+        /// The option.
+        name: String,
+        /// As given.
+        value: String,
+        /// What would be right.
+        right: String,
+    },
+    /// Two names of one option, two values.
+    #[error("options {}={} and {}={}: give one of them, or both the same", .0.0, .0.1, .1.0, .1.1)]
+    Two((String, String), (String, String)),
+}
+
+impl OptionError {
+    pub(crate) fn attach(value: &str) -> Self {
+        Self::Value { name: "attach".into(), value: value.into(), right: "tap, veth or afxdp".into() }
+    }
+}
+
+impl NetworkOptions {
+    /// From the user's `-o` options; those of the engine that mean nothing here are passed over.
+    ///
+    /// # Errors
+    /// An option that there is not, a value that is none of its, or two values under two names.
+    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
+        let known = |name: &str| tolerated(name) || names::ALL.iter().any(|names| names.contains(&name));
+        if let Some(name) = options.keys().find(|name| !known(name)) {
+            return Err(OptionError::Unknown { name: name.clone(), allowed: ALLOWED });
+        }
+        let given = Given(options);
+        let mtu = |text: &str| text.parse().ok().filter(|mtu| (MIN_MTU..=MAX_MTU).contains(mtu));
+        let mtu_right = format!("a number from {MIN_MTU} to {MAX_MTU}");
+        let bridge = |text: &str| (text == "bridge").then_some(Mode::Bridge);
+        let host = |text: &str| (text == "host").then_some(());
+        given.one(names::UPLINK, host, "host, the host's own network stack: there is no other yet")?;
+        let default = Self::default();
+        Ok(Self {
+            mode: given.one(names::MODE, bridge, "bridge")?.unwrap_or_default(),
+            attach: given.one(names::ATTACH, |text| text.parse().ok(), "tap, veth or afxdp")?,
+            mtu: given.one(names::MTU, mtu, &mtu_right)?.unwrap_or(default.mtu),
+            masquerade: given.flag(names::MASQUERADE)?.unwrap_or(default.masquerade),
+            icc: given.flag(names::ICC)?.unwrap_or(default.icc),
+            gateway_ipv4: given.gateway(names::GATEWAY_IPV4)?,
+            gateway_ipv6: given.gateway(names::GATEWAY_IPV6)?,
+            host_binding: given
+                .one(names::HOST_BINDING, binding, "an address of the host, as 192.0.2.1")?
+                .flatten(),
+        })
+    }
+}
+
+/// The user's options.
+struct Given<'o>(&'o BTreeMap<String, String>);
+
+impl Given<'_> {
+    /// The value of an option that has several names; none if it was not given.
+    fn one<T: PartialEq>(
+        &self,
+        names: &[&str],
+        read: impl Fn(&str) -> Option<T>,
+        right: &str,
+    ) -> Result<Option<T>, OptionError> {
+        let mut first: Option<((String, String), T)> = None;
+        for &name in names {
+            let Some(text) = self.0.get(name) else { continue };
+            let pair = (name.to_owned(), text.clone());
+            let Some(value) = read(text) else {
+                return Err(OptionError::Value { name: pair.0, value: pair.1, right: right.into() });
+            };
+            match first {
+                Some((other, before)) if before != value => return Err(OptionError::Two(other, pair)),
+                _ => first = Some((pair, value)),
+            }
+        }
+        Ok(first.map(|(_, value)| value))
+    }
+
+    /// As Docker reads it (Go's `strconv.ParseBool`).
+    fn flag(&self, names: &[&str]) -> Result<Option<bool>, OptionError> {
+        let read = |text: &str| match text {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+            _ => None,
+        };
+        self.one(names, read, "true or false")
+    }
+
+    fn gateway(&self, names: &[&str]) -> Result<GatewayMode, OptionError> {
+        let read = |text: &str| match text {
+            "nat" => Some(GatewayMode::Nat),
+            "routed" => Some(GatewayMode::Routed),
+            "isolated" => Some(GatewayMode::Isolated),
+            _ => None,
+        };
+        Ok(self.one(names, read, "nat, routed or isolated")?.unwrap_or_default())
+    }
+}
+
+/// An address of the host. Docker's default, 0.0.0.0, stands for all of both families, as with its own bridge.
+fn binding(text: &str) -> Option<Option<IpAddr>> {
+    let address: IpAddr = text.parse().ok()?;
+    Some(Some(address.to_canonical()).filter(|address| *address != Ipv4Addr::UNSPECIFIED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCKER_MTU: &str = "com.docker.network.driver.mtu";
+
+    fn parse(options: &[(&str, &str)]) -> Result<NetworkOptions, String> {
+        let options = options.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+        NetworkOptions::parse(&options).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn all_options() {
+        let parsed = parse(&[
+            ("mode", "bridge"),
+            ("attach", "veth"),
+            ("mtu", "9000"),
+            ("masquerade", "false"),
+            ("icc", "0"),
+            ("gateway_mode", "routed"),
+            ("host_binding", "192.0.2.1"),
+            ("uplink", "host"),
+        ]);
+        let expected = NetworkOptions {
+            mode: Mode::Bridge,
+            attach: Some(Attach::Veth),
+            mtu: 9000,
+            masquerade: false,
+            icc: false,
+            gateway_ipv4: GatewayMode::Routed,
+            gateway_ipv6: GatewayMode::Routed,
+            host_binding: "192.0.2.1".parse().ok(),
+        };
+        assert_eq!(parsed.unwrap(), expected);
+        assert_eq!(parse(&[]).unwrap(), NetworkOptions::default());
+    }
+
+    #[test]
+    fn docker_s_names_mean_the_same() {
+        let bridge = |name: &str| format!("com.docker.network.bridge.{name}");
+        let options = [
+            (DOCKER_MTU.to_owned(), "9000"),
+            (bridge("enable_ip_masquerade"), "False"),
+            (bridge("enable_icc"), "f"),
+            (bridge("gateway_mode_ipv4"), "isolated"),
+            (bridge("gateway_mode_ipv6"), "routed"),
+            (bridge("host_binding_ipv4"), "::1"),
+            (bridge("name"), "br0"),
+        ];
+        let parsed = parse(&options.iter().map(|(name, value)| (name.as_str(), *value)).collect::<Vec<_>>());
+        let parsed = parsed.unwrap();
+        assert_eq!((parsed.mtu, parsed.masquerade, parsed.icc), (9000, false, false));
+        assert_eq!((parsed.gateway_ipv4, parsed.gateway_ipv6), (GatewayMode::Isolated, GatewayMode::Routed));
+        assert_eq!(parsed.host_binding, "::1".parse().ok());
+        assert_eq!(parse(&[("host_binding", "0.0.0.0")]).unwrap().host_binding, None);
+        assert_eq!(parse(&[("host_binding", "::")]).unwrap().host_binding, "::".parse().ok());
+    }
+
+    #[test]
+    fn two_names_of_one_option_agree() {
+        assert_eq!(parse(&[("mtu", "1400"), (DOCKER_MTU, "1400")]).unwrap().mtu, 1400);
+        assert_eq!(
+            parse(&[("mtu", "1400"), (DOCKER_MTU, "1500")]).unwrap_err(),
+            "options mtu=1400 and com.docker.network.driver.mtu=1500: give one of them, or both the same"
+        );
+        let icc = "com.docker.network.bridge.enable_icc";
+        assert!(!parse(&[("icc", "0"), (icc, "false")]).unwrap().icc);
+        assert!(parse(&[("icc", "1"), (icc, "false")]).is_err());
+        let ipv6 = "com.docker.network.bridge.gateway_mode_ipv6";
+        assert!(parse(&[("gateway_mode", "nat"), (ipv6, "routed")]).is_err());
+        assert_eq!(parse(&[(ipv6, "routed")]).unwrap().gateway_ipv4, GatewayMode::Nat);
+    }
+
+    #[test]
+    fn each_error_names_option_value_and_what_is_right() {
+        for (name, value, right) in [
+            ("mtu", "67", "a number from 68 to 65535"),
+            ("mode", "x", "bridge"),
+            ("attach", "", "tap, veth or afxdp"),
+            ("masquerade", "on", "true or false"),
+            ("icc", "yes", "true or false"),
+            ("gateway_mode", "nat-unprotected", "nat, routed or isolated"),
+            ("host_binding", "eth0", "an address of the host, as 192.0.2.1"),
+            ("uplink", "eth0", "host, the host's own network stack: there is no other yet"),
+        ] {
+            let error = parse(&[(name, value)]).unwrap_err();
+            assert_eq!(error, format!("option {name}={value:?}: must be {right}"));
+        }
+        let unknown = parse(&[("atach", "tap")]).unwrap_err();
+        assert!(unknown.starts_with("option \"atach\": there is none of this name"), "{unknown}");
+        for names in names::ALL {
+            for name in names {
+                let name = name.trim_start_matches("com.docker.network.bridge.");
+                assert!(unknown.contains(name), "{name} in {unknown}");
+            }
+        }
+    }
+
+    #[test]
+    fn state_has_what_is_not_the_default() {
+        let old = r#"{"mode":"bridge","attach":null,"mtu":1500}"#;
+        assert_eq!(serde_json::from_str::<NetworkOptions>(old).unwrap(), NetworkOptions::default());
+        assert_eq!(serde_json::to_string(&NetworkOptions::default()).unwrap(), old);
+        let all = NetworkOptions {
+            masquerade: false,
+            icc: false,
+            gateway_ipv4: GatewayMode::Isolated,
+            gateway_ipv6: GatewayMode::Routed,
+            host_binding: "192.0.2.1".parse().ok(),
+            ..NetworkOptions::default()
+        };
+        let json = serde_json::to_string(&all).unwrap();
+        assert_eq!(serde_json::from_str::<NetworkOptions>(&json).unwrap(), all);
+    }
+}

@@ -9,7 +9,7 @@ use crate::{
     PortName, VlanMode, VrfName,
 };
 
-/// All ports and bridges that should be. Two of them compare, so that what is can be told from what should be.
+/// All ports, bridges and routes that should be. Two of them compare, so that what is can be told from what should be.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Desired {
     /// Ports by name.

@@ -1,12 +1,13 @@
 //! [`Model`]: all that outlives a restart, and the journal of what changed in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    BridgeName, Endpoint, EndpointId, IfName, Network, NetworkId, Pools, PortName, Route, RouteId, name,
+    BridgeName, Endpoint, EndpointId, IfName, MacAddr, Network, NetworkId, Pools, PortName, Route, RouteId,
+    name,
 };
 
 /// Digits of Docker's ID in our names of bridges and ports, as many as `docker network ls` shows.
@@ -36,6 +37,17 @@ impl Model {
     /// Endpoints of one network.
     pub fn endpoints_of<'a>(&'a self, network: &'a NetworkId) -> impl Iterator<Item = &'a Endpoint> + 'a {
         self.endpoints.values().filter(move |endpoint| endpoint.network == *network)
+    }
+
+    /// The Ethernet address of each network's gateway, no two the same. It follows from the network's ID alone but for one
+    /// chance in 2^39, so that neighbours may remember it.
+    pub fn gateway_macs(&self) -> BTreeMap<&NetworkId, MacAddr> {
+        let (mut macs, mut taken) = (BTreeMap::new(), BTreeSet::new());
+        for id in self.networks.keys() {
+            let mut nth = (0..).map(|nth| MacAddr::made_of(id.as_str(), nth));
+            macs.extend(nth.find(|mac| taken.insert(*mac)).map(|mac| (id, mac)));
+        }
+        macs
     }
 
     /// The name for the bridge of a network to be: `n-` and the first 12 digits of its ID, or more if that is taken.

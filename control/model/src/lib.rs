@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  file.toml ──▶ Config ─┐
-//!                        ├─▶ modes::desired ──▶ Desired (ports, bridges) ──▶ reconciler
+//!                        ├─▶ modes::desired ──▶ Desired (ports, bridges, routes) ──▶ reconciler
 //!  Docker ─────▶ Model ──┘
 //!               (on disk)
 //! ```
@@ -13,6 +13,7 @@
 //! | [`durable`] | [`Model`]: what outlives a restart |
 //! | [`network`], [`options`], [`endpoint`], [`pools`] | what the model holds |
 //! | [`desired`], [`routed`], [`host`] | what should be: ports and bridges, routing, the host's own stack |
+//! | [`route`] | what is wrong with a route; the operator's routes in the model |
 //! | [`modes`] | pure functions from both to [`Desired`] |
 //! | [`name`], [`mac`], [`vlan`], [`interval`], [`attach`] | values that are right once they exist |
 //!
@@ -32,6 +33,7 @@ pub mod name;
 pub mod network;
 pub mod options;
 pub mod pools;
+pub mod route;
 pub mod routed;
 mod text;
 pub mod vlan;

@@ -23,6 +23,17 @@ impl MacAddr {
         Self(octets)
     }
 
+    /// The `nth` of the addresses that are made of a text: 02 and 40 bits of its hash, of which one is set so that the address
+    /// is none of 02:42, where those of containers are. Locally administered; the same for the same text at all times.
+    pub fn made_of(text: &str, nth: u64) -> Self {
+        // FNV-1a.
+        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let [_, _, _, a, b, c, d, e] = (hash ^ hash >> 40).wrapping_add(nth).to_be_bytes();
+        Self([0x02, a | 0x80, b, c, d, e])
+    }
+
     /// The octets in the order of the wire.
     pub const fn octets(self) -> [u8; 6] {
         self.0
@@ -128,6 +139,16 @@ mod tests {
         ] {
             assert!(bad.parse::<MacAddr>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn addresses_are_made_of_text() {
+        let mac = MacAddr::made_of("n1", 0);
+        assert_eq!(mac, MacAddr::made_of("n1", 0));
+        assert!(mac.is_local() && mac.is_unicast());
+        let many: std::collections::BTreeSet<_> = (0..1000).map(|nth| MacAddr::made_of("n1", nth)).collect();
+        assert_eq!(many.len(), 1000);
+        assert!(many.iter().all(|mac| mac.octets()[1] >= 0x80));
     }
 
     #[test]

@@ -102,6 +102,15 @@ name!(
 impl PortName {
     /// How the names of Docker's ports begin; the configuration file may not use it.
     pub const DOCKER: &str = "e-";
+    /// How the names of the routed legs of Docker's bridges begin; the configuration file may not use it.
+    pub const BVI: &str = "bvi-";
+    /// The port that leads to the host's own stack; the configuration file may not use it.
+    pub const HOST: &str = "host";
+
+    /// [`Self::HOST`], as a name.
+    pub fn host() -> Self {
+        Self(Self::HOST.into())
+    }
 }
 
 impl VrfName {
@@ -118,6 +127,8 @@ impl Default for VrfName {
 impl BridgeName {
     /// How the names of Docker's bridges begin; the configuration file may not use it.
     pub const DOCKER: &str = "n-";
+    /// How the names of bridges begin that are made for VLAN sub-interfaces; the configuration file may not use it.
+    pub const TRUNK: &str = "v-";
 }
 
 /// The first of a list of names, made from `id`, that is not `taken`: `prefix` and the first `digits` characters, then

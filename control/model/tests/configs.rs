@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use paceline_model::config::{Host, PortKind};
-use paceline_model::{Config, Model, desired};
+use paceline_model::{Config, Model, Over, desired};
 use serde_json::Value;
 
 fn path(name: &str) -> PathBuf {
@@ -62,4 +62,21 @@ fn the_bridge_of_an_operator_is_whole() {
     let lan = &desired.bridges["lan"];
     assert_eq!(lan.members.len(), 6);
     assert!(lan.members.keys().all(|port| desired.ports.contains_key(port)));
+}
+
+#[test]
+fn the_router_of_an_operator_is_whole() {
+    let desired = desired(&load("router.toml"), &Model::default());
+    let names: Vec<_> = desired.interfaces.keys().map(ToString::to_string).collect();
+    assert_eq!(names, ["bvi0", "core100", "core200", "east", "gen", "sink", "west"]);
+    for (name, interface) in &desired.interfaces {
+        assert!(desired.vrfs.contains_key(&interface.vrf), "{name}");
+        match &interface.over {
+            Over::Port(port) => assert!(desired.ports.contains_key(port), "{name}"),
+            Over::Bridge { bridge, .. } => assert!(desired.bridges.contains_key(bridge), "{name}"),
+        }
+    }
+    assert_eq!(desired.bridges["v-core"].members.len(), 1);
+    assert_eq!((desired.interfaces["west"].mtu, desired.interfaces["core100"].mtu), (1400, 9000));
+    assert_eq!((desired.vrfs["default"].routes.len(), desired.vrfs["load"].routes.len()), (6, 1));
 }

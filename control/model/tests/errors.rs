@@ -87,6 +87,17 @@ kind = "pcap"
 [[port]]
 name = "e-0"
 kind = "tap"
+[[port]]
+name = "host"
+kind = "null"
+[[port]]
+name = "bvi-0"
+kind = "null"
+[[port]]
+name = "paceline0"
+kind = "tap"
+[[bridge]]
+name = "v-0"
 [[bridge]]
 name = "br0"
 member = [{ port = "p0", vlan = { access = 1 } }, { port = "p9" }]
@@ -102,11 +113,15 @@ member = [{ port = "p0" }]
         "7: port \"p0\": is there twice",
         "8: port \"p0\": a pcap port needs a file",
         "10: port \"e-0\": names that begin with \"e-\" are those of Docker",
-        "14: member \"p9\": has no vlan where members before it have one",
-        "14: member \"p9\": there is no port of this name",
-        "15: static MAC ff:ff:ff:ff:ff:ff: needs a vlan",
-        "15: static MAC ff:ff:ff:ff:ff:ff: must be the address of one interface",
-        "18: member \"p0\": is in bridge \"br0\" already",
+        "13: port \"host\": is the name of the port to the host's own stack",
+        "16: port \"bvi-0\": names that begin with \"bvi-\" are those of Docker's gateways",
+        "19: port \"paceline0\": device paceline0 is docker.host_device",
+        "22: bridge \"v-0\": names that begin with \"v-\" are those of VLAN sub-interfaces",
+        "25: member \"p9\": has no vlan where members before it have one",
+        "25: member \"p9\": there is no port of this name",
+        "26: static MAC ff:ff:ff:ff:ff:ff: needs a vlan",
+        "26: static MAC ff:ff:ff:ff:ff:ff: must be the address of one interface",
+        "29: member \"p0\": is in bridge \"br0\" already",
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     for (problem, expected) in problems.iter().zip(expected) {
@@ -214,7 +229,7 @@ fn a_missing_file_is_named() {
 
 proptest! {
     #[test]
-    fn no_text_panics(text in "(\\[\\[?(port|bridge|buffers)\\]?\\]|name|kind|vlan|=|[0-9]+|\"[a-z]*\"|\\{|\\}|\n|.){0,40}") {
+    fn no_text_panics(text in "(\\[\\[?(port|bridge|buffers|interface|route|vrf)\\]?\\]|name|kind|vlan|prefix|via|addresses|=|[0-9]+|\"[a-z]*\"|\\{|\\}|\n|.){0,40}") {
         let _ = problems(&text);
     }
 }

@@ -5,24 +5,16 @@ use std::net::Ipv4Addr;
 use paceline_model::{EndpointId, MacAddr};
 
 /// An address that is not `taken`: 02:42 and the IPv4 address, as Docker's own bridge has it, so that a container which
-/// comes back with its address is no stranger to its neighbours' ARP caches. Without one, or if that is taken, 02 and 40
-/// bits of the endpoint's ID, hashed. Locally administered (IEEE 802) in both cases.
+/// comes back with its address is no stranger to its neighbours' ARP caches. Without one, or if that is taken, one that is made
+/// of the endpoint's ID. Locally administered (IEEE 802) in both cases.
 pub(super) fn choose(ipv4: Option<Ipv4Addr>, id: &EndpointId, taken: impl Fn(MacAddr) -> bool) -> MacAddr {
     let by_address = ipv4.map(|address| {
         let [a, b, c, d] = address.octets();
         MacAddr::new([0x02, 0x42, a, b, c, d])
     });
-    // FNV-1a: the same endpoint has the same address whenever it is asked for.
-    let hash = id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let by_id = (0..=u64::MAX).map(|step| {
-        let [_, _, mut octets @ ..] = (hash ^ hash >> 40).wrapping_add(step).to_be_bytes();
-        octets[0] = 0x02;
-        MacAddr::new(octets)
-    });
+    let by_id = (0..=u64::MAX).map(|nth| MacAddr::made_of(id.as_str(), nth));
     let mut free = by_address.into_iter().chain(by_id).filter(|&mac| !taken(mac));
-    free.next().expect("a network has less than 2^40 endpoints")
+    free.next().expect("a network has less than 2^39 endpoints")
 }
 
 #[cfg(test)]

@@ -7,9 +7,12 @@
 mod bridge;
 mod check;
 mod error;
+mod field;
+mod interface;
 mod limits;
 mod parse;
 mod port;
+mod route;
 mod stream;
 
 use std::path::PathBuf;
@@ -17,12 +20,14 @@ use std::path::PathBuf;
 use paceline_sys::HugePages;
 use serde::{Deserialize, Serialize};
 
-use crate::Attach;
+use crate::{Attach, IfName};
 
 pub use bridge::{Bridge, Member, StaticMac, UnknownUnicast};
 pub use check::Host;
 pub use error::{ConfigError, Problem};
+pub use interface::{Interface, InterfaceError, Neighbour, On};
 pub use port::{Afxdp, Packet, Pcap, Port, PortKind, Replay, Tap, XdpMode};
+pub use route::{Action, StaticRoute, Vrf};
 pub use stream::{Generator, Stream};
 
 /// The MTU of ports and networks that do not say, in bytes.
@@ -51,6 +56,15 @@ pub struct Config {
     /// `[[bridge]]`
     #[serde(rename = "bridge")]
     pub bridges: Vec<Bridge>,
+    /// `[[vrf]]`
+    #[serde(rename = "vrf")]
+    pub vrfs: Vec<Vrf>,
+    /// `[[interface]]`
+    #[serde(rename = "interface")]
+    pub interfaces: Vec<Interface>,
+    /// `[[route]]`
+    #[serde(rename = "route")]
+    pub routes: Vec<StaticRoute>,
 }
 
 /// The memory that packets live in.
@@ -125,11 +139,19 @@ pub struct Docker {
     pub socket: PathBuf,
     /// How containers are attached whose network does not say.
     pub attach: Attach,
+    /// The TAP that leads from the host's own stack to Docker's networks.
+    #[serde(with = "crate::text")]
+    pub host_device: IfName,
 }
 
 impl Default for Docker {
     fn default() -> Self {
-        Self { enabled: true, socket: "/run/docker/plugins/paceline.sock".into(), attach: Attach::DEFAULT }
+        Self {
+            enabled: true,
+            socket: "/run/docker/plugins/paceline.sock".into(),
+            attach: Attach::DEFAULT,
+            host_device: "paceline0".parse().expect("it is an interface name"),
+        }
     }
 }
 

@@ -47,7 +47,7 @@ impl Config {
 }
 
 /// Names of the sections.
-const SECTIONS: &str = "buffers, workers, docker, api, state, port and bridge";
+const SECTIONS: &str = "buffers, workers, docker, api, state, port, bridge, vrf, interface and route";
 
 fn read(document: DeTable<'_>, problems: &mut Vec<Problem>) -> Config {
     let mut config = Config::default();
@@ -60,6 +60,9 @@ fn read(document: DeTable<'_>, problems: &mut Vec<Problem>) -> Config {
             "state" => set(&mut config.state, value, problems),
             "port" => config.ports = list("port", value, problems, port),
             "bridge" => config.bridges = list("bridge", value, problems, typed),
+            "vrf" => config.vrfs = list("vrf", value, problems, typed),
+            "interface" => config.interfaces = list("interface", value, problems, typed),
+            "route" => config.routes = list("route", value, problems, typed),
             other => {
                 let message = format!("{other:?}: there is no such section; there are {SECTIONS}");
                 problems.push(Problem { message, span: key.span() });

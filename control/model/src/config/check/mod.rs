@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::Problem;
 use super::port::{Port, PortKind};
-use super::{Bridge, Config, Stream};
+use super::{Bridge, Config, Docker, Stream};
 use crate::{BridgeName, IfName, PortName};
 
 /// What a configuration must fit.
@@ -40,6 +40,9 @@ impl From<usize> for Step {
 macro_rules! at {
     ($($step:expr),*) => { &[$(Step::from($step)),*] };
 }
+
+mod interface;
+mod route;
 
 /// Collects problems, each with the place of the value it is about.
 struct Checks<'t> {
@@ -79,11 +82,15 @@ pub(super) fn problems(config: &Config, host: &Host, document: &DeTable<'_>) -> 
     let ports = names(config, &mut checks);
     for (index, port) in config.ports.iter().enumerate() {
         self::port(port, index, &mut checks);
+        host_device(port, index, &config.docker, &mut checks);
     }
     let mut member_of = BTreeMap::new();
     for (index, bridge) in config.bridges.iter().enumerate() {
         self::bridge(bridge, index, &ports, &mut member_of, &mut checks);
     }
+    route::vrfs(config, &mut checks);
+    interface::interfaces(config, &member_of, &mut checks);
+    route::routes(config, &mut checks);
     checks.problems
 }
 
@@ -109,13 +116,7 @@ fn names<'c>(config: &'c Config, checks: &mut Checks<'_>) -> BTreeSet<&'c PortNa
     for (index, port) in config.ports.iter().enumerate() {
         let (name, path) = (&port.name, at!["port", index, "name"]);
         checks.expect(ports.insert(name), path, || format!("port {:?}: is there twice", name.as_str()));
-        checks.expect(!name.as_str().starts_with(PortName::DOCKER), path, || {
-            format!(
-                "port {:?}: names that begin with {:?} are those of Docker's endpoints",
-                name.as_str(),
-                PortName::DOCKER
-            )
-        });
+        reserved(name, "port", path, checks);
     }
     for (index, bridge) in config.bridges.iter().enumerate() {
         let (name, path) = (&bridge.name, at!["bridge", index, "name"]);
@@ -127,8 +128,39 @@ fn names<'c>(config: &'c Config, checks: &mut Checks<'_>) -> BTreeSet<&'c PortNa
                 BridgeName::DOCKER
             )
         });
+        checks.expect(!name.as_str().starts_with(BridgeName::TRUNK), path, || {
+            format!(
+                "bridge {:?}: names that begin with {:?} are those of VLAN sub-interfaces",
+                name.as_str(),
+                BridgeName::TRUNK
+            )
+        });
     }
     ports
+}
+
+/// Refuses names of ports and interfaces that are made for Docker.
+fn reserved(name: &PortName, what: &str, path: &[Step], checks: &mut Checks<'_>) {
+    let text = name.as_str();
+    for (prefix, whose) in [(PortName::DOCKER, "endpoints"), (PortName::BVI, "gateways")] {
+        checks.expect(!text.starts_with(prefix), path, || {
+            format!("{what} {text:?}: names that begin with {prefix:?} are those of Docker's {whose}")
+        });
+    }
+    checks.expect(text != PortName::HOST, path, || {
+        format!("{what} {text:?}: is the name of the port to the host's own stack: choose another")
+    });
+}
+
+/// Refuses a TAP that is the way to the host's own stack.
+fn host_device(port: &Port, index: usize, docker: &Docker, checks: &mut Checks<'_>) {
+    let PortKind::Tap(tap) = &port.kind else { return };
+    let device = tap.device.or_else(|| port.name.as_str().parse().ok());
+    let clash = docker.enabled && tap.netns.is_none() && device == Some(docker.host_device);
+    checks.expect(!clash, at!["port", index, if tap.device.is_some() { "device" } else { "name" }], || {
+        let (name, device) = (port.name.as_str(), docker.host_device);
+        format!("port {name:?}: device {device} is docker.host_device: choose another for one of them")
+    });
 }
 
 fn port(port: &Port, index: usize, checks: &mut Checks<'_>) {

@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use crate::wire::network::{Discovery, EndpointRef, NetworkRef};
+use crate::wire::network::{Discovery, NetworkRef};
 use crate::wire::{self, Activation, Done, Failure, MAX_BODY, WireError, decode};
 use crate::{Control, Driver, DriverError, Socket};
 
@@ -135,7 +135,10 @@ async fn dispatch<C: Control>(
         "NetworkDriver.Join" => ok(&driver.join(request!()).await?),
         "NetworkDriver.Leave" => done(driver.leave(request!()).await?),
         "NetworkDriver.ProgramExternalConnectivity" => {
-            done(driver.program_external_connectivity(&request!())?)
+            done(driver.program_external_connectivity(request!()).await?)
+        }
+        "NetworkDriver.RevokeExternalConnectivity" => {
+            done(driver.revoke_external_connectivity(request!()).await?)
         }
         "IpamDriver.GetCapabilities" => ok(&driver.ipam_capabilities()),
         "IpamDriver.GetDefaultAddressSpaces" => ok(&driver.default_address_spaces()),
@@ -143,9 +146,8 @@ async fn dispatch<C: Control>(
         "IpamDriver.ReleasePool" => done(driver.release_pool(request!()).await?),
         "IpamDriver.RequestAddress" => ok(&driver.request_address(request!()).await?),
         "IpamDriver.ReleaseAddress" => done(driver.release_address(request!()).await?),
-        // What these undo was never done: `AllocateNetwork` keeps nothing, and no port is published.
+        // `AllocateNetwork`, which this undoes, keeps nothing.
         "NetworkDriver.FreeNetwork" => nothing::<NetworkRef>(&request!()),
-        "NetworkDriver.RevokeExternalConnectivity" => nothing::<EndpointRef>(&request!()),
         // Other hosts come and go, which no network of this host reaches.
         "NetworkDriver.DiscoverNew" | "NetworkDriver.DiscoverDelete" => nothing::<Discovery>(&request!()),
         _ => return Ok(None),

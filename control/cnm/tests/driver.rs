@@ -233,14 +233,6 @@ async fn a_network_that_docker_removed_unseen_can_be_forgotten() {
 }
 
 #[tokio::test]
-async fn published_ports_do_not_keep_a_container_from_its_network() {
-    let plugin = with_network().await;
-    let mut request = endpoint("n1", "e1", "10.77.0.2/24", "");
-    request["Options"]["com.docker.network.portmap"] = json!([{ "Proto": 6, "Port": 80, "HostPort": 8080 }]);
-    plugin.done(&call("CreateEndpoint"), &request).await;
-}
-
-#[tokio::test]
 async fn fifty_containers_at_once() {
     let plugin = with_network().await;
     let pool = json!({ "AddressSpace": "paceline-local", "Pool": "10.77.0.0/24" });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use paceline_cnm::{Control, Driver, DriverError, Settings, Subject};
 use paceline_ipam::Plan;
-use paceline_model::Model;
+use paceline_model::{EndpointId, Model, PortRequest, PublishedPort, VrfName};
 
 use crate::Switch;
 use crate::reconcile::Sweeper;
@@ -19,7 +19,12 @@ pub struct Docker {
 impl Docker {
     /// Both drivers, on the switch.
     pub fn driver(switch: Arc<Switch>, sweeper: Sweeper) -> Arc<Driver<Self>> {
-        let settings = Settings { attach: switch.config().docker.attach, plan: Plan::for_host(&identity()) };
+        let config = switch.config();
+        let settings = Settings {
+            attach: config.docker.attach,
+            plan: Plan::for_host(&identity()),
+            interfaces: config.addresses(&VrfName::default()),
+        };
         Arc::new(Driver::new(Arc::new(Self { switch, sweeper }), settings))
     }
 }
@@ -50,6 +55,17 @@ impl Control for Docker {
         };
         self.switch.failure(&port).map_or(Ok(()), |error| Err(DriverError::Reconcile(error.into())))
     }
+
+    async fn reserve(
+        &self,
+        _: &EndpointId,
+        ports: Vec<PortRequest>,
+    ) -> Result<Vec<PublishedPort>, DriverError> {
+        let unpublished = |port| DriverError::Port { port, why: "ports cannot be published yet".into() };
+        ports.into_iter().next().map_or(Ok(Vec::new()), |port| Err(unpublished(port)))
+    }
+
+    async fn release(&self, _: &EndpointId) {}
 
     fn is_sandbox(&self, path: &Path) -> bool {
         self.switch.may_live(path)

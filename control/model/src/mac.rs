@@ -30,8 +30,10 @@ impl MacAddr {
         let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        let [_, _, _, a, b, c, d, e] = (hash ^ hash >> 40).wrapping_add(nth).to_be_bytes();
-        Self([0x02, a | 0x80, b, c, d, e])
+        let [_, _, mut octets @ ..] = (hash ^ hash >> 40).wrapping_add(nth).to_be_bytes();
+        octets[0] = 0x02;
+        octets[1] |= 0x80;
+        Self(octets)
     }
 
     /// The octets in the order of the wire.

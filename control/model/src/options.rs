@@ -152,7 +152,8 @@ impl NetworkOptions {
             gateway_ipv6: given.gateway(names::GATEWAY_IPV6)?,
             host_binding: given
                 .one(names::HOST_BINDING, binding, "an address of the host, as 192.0.2.1")?
-                .flatten(),
+                // Docker's default stands for all addresses of both families, as with its own bridge.
+                .filter(|address| *address != Ipv4Addr::UNSPECIFIED),
         })
     }
 }
@@ -204,10 +205,9 @@ impl Given<'_> {
     }
 }
 
-/// An address of the host. Docker's default, 0.0.0.0, stands for all of both families, as with its own bridge.
-fn binding(text: &str) -> Option<Option<IpAddr>> {
-    let address: IpAddr = text.parse().ok()?;
-    Some(Some(address.to_canonical()).filter(|address| *address != Ipv4Addr::UNSPECIFIED))
+/// An address of the host.
+fn binding(text: &str) -> Option<IpAddr> {
+    text.parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
 #[cfg(test)]

@@ -143,10 +143,8 @@ pub fn remove(config: &Config, model: &mut Model, id: &RouteId) -> Result<(), Ro
 
 fn refuse_file_s(config: &Config, id: &RouteId) -> Result<(), RouteError> {
     let same = |vrf: &VrfName, prefix: &IpNet| *vrf == id.vrf && *prefix == id.prefix;
-    match config.routes.iter().any(|route| same(&route.vrf, &route.prefix)) {
-        true => Err(RouteError::InFile(id.clone())),
-        false => Ok(()),
-    }
+    let there = config.routes.iter().any(|route| same(&route.vrf, &route.prefix));
+    if there { Err(RouteError::InFile(id.clone())) } else { Ok(()) }
 }
 
 /// All that is wrong with a route among these interfaces.

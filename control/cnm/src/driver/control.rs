@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::Path;
 
-use paceline_model::{EndpointId, Model, NetworkId};
+use paceline_model::{EndpointId, Model, NetworkId, PortRequest, PublishedPort};
 
 use super::DriverError;
 
@@ -30,6 +30,23 @@ pub trait Control: Send + Sync + 'static {
     /// `subject`. Only what hinders the subject is an error: of fifty containers that start at once, one that fails must not
     /// fail the others. What the model asks for and failed is tried again at the next call.
     fn reconcile(&self, subject: Subject) -> impl Future<Output = Result<(), DriverError>> + Send;
+
+    /// Takes ports of the host for an endpoint, so that nobody else has them, and answers with one for each request, in their
+    /// order. They are in place of what was held for the endpoint before, which may be among them; so the same request again
+    /// changes nothing. When it returns an error nothing has changed.
+    ///
+    /// What is held for endpoints that the model no longer has is free, as they end without a call too. After a start
+    /// the daemon takes by itself what the model says.
+    ///
+    /// The error is [`DriverError::Port`], which names the port.
+    fn reserve(
+        &self,
+        endpoint: &EndpointId,
+        ports: Vec<PortRequest>,
+    ) -> impl Future<Output = Result<Vec<PublishedPort>, DriverError>> + Send;
+
+    /// Gives back the ports that are held for an endpoint, if any.
+    fn release(&self, endpoint: &EndpointId) -> impl Future<Output = ()> + Send;
 
     /// Whether there is a network namespace at this path still. Called within edits: it must not wait for one.
     fn is_sandbox(&self, path: &Path) -> bool;

@@ -1,19 +1,20 @@
 //! `NetworkDriver`: endpoints.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use paceline_model::endpoint::EndpointOptions;
-use paceline_model::{Attach, Endpoint, EndpointId, MacAddr, Model, NetworkId};
+use paceline_model::{Attach, Endpoint, EndpointId, MacAddr, Model, Network, NetworkId};
 use serde_json::json;
 
 use super::leftover::{forget, is_dead};
 use super::{Control, Driver, DriverError, Subject, mac};
 use crate::wire::network::{
     CreateEndpoint, CreatedEndpoint, EndpointRef, FilledInterface, Interface, InterfaceName, Join, Joined,
-    OperInfo, ProgramExternalConnectivity,
+    OperInfo,
 };
-use crate::wire::options::{self, Options};
+use crate::wire::options;
 
 impl<C: Control> Driver<C> {
     /// `CreateEndpoint`. Its link is made at `Join`.
@@ -21,7 +22,6 @@ impl<C: Control> Driver<C> {
     /// # Errors
     /// No such network; a wrong option; an address that is in use in it; the ID of another endpoint; the disk.
     pub async fn create_endpoint(&self, request: CreateEndpoint) -> Result<CreatedEndpoint, DriverError> {
-        warn_of_ports(&request.endpoint, &request.options)?;
         let asked = Asked::new(&request)?;
         let mac_given = request.interface.mac.is_some();
         let (control, default) = (self.control.clone(), self.settings.attach);
@@ -33,17 +33,17 @@ impl<C: Control> Driver<C> {
         Ok(CreatedEndpoint { interface: (!mac_given).then_some(FilledInterface { mac_address }) })
     }
 
-    /// `DeleteEndpoint`, with its link.
+    /// `DeleteEndpoint`, with its link and its ports.
     ///
     /// # Errors
     /// The disk; the link cannot be removed.
     pub async fn delete_endpoint(&self, request: EndpointRef) -> Result<(), DriverError> {
-        let subject = Subject::Endpoint(request.endpoint.clone());
+        let id = request.endpoint.clone();
         let edit = self.control.edit(move |model| {
             let there = find(model, &request.network, &request.endpoint).is_ok();
             Ok(there && model.endpoints.remove(&request.endpoint).is_some())
         });
-        if edit.await? { self.control.reconcile(subject).await } else { Ok(()) }
+        if edit.await? { self.end_ports(&id).await } else { Ok(()) }
     }
 
     /// `EndpointOperInfo`: what `docker network inspect --verbose` may show.
@@ -53,18 +53,24 @@ impl<C: Control> Driver<C> {
     pub async fn endpoint_info(&self, request: EndpointRef) -> Result<OperInfo, DriverError> {
         let edit = self.control.edit(move |model| {
             let endpoint = find(model, &request.network, &request.endpoint)?;
-            let info = json!({
+            let mut info = json!({
                 "attach": endpoint.attach,
                 "link": endpoint.link.to_string(),
                 "mac": endpoint.mac,
                 "port": endpoint.port,
             });
+            if !endpoint.ports.is_empty() {
+                // The engine shows no ports of a plugin, in `docker port` or anywhere else.
+                let ports = endpoint.ports.iter().map(ToString::to_string);
+                info["published"] = ports.collect::<Vec<_>>().into();
+            }
             Ok(info.as_object().cloned().unwrap_or_default())
         });
         Ok(OperInfo { value: edit.await? })
     }
 
-    /// `Join`: makes the port and the link, which the engine then moves into the container. No gateway: a bridge has none.
+    /// `Join`: makes the port and the link, which the engine then moves into the container. The gateways are those of the
+    /// network, unless it is internal; where there is none at all the engine is told not to add a leg of its own.
     ///
     /// # Errors
     /// No such endpoint, or one that is joined elsewhere; no path of a namespace; the disk; the link or the port could not be
@@ -78,19 +84,21 @@ impl<C: Control> Driver<C> {
         let edit = self.control.edit(move |model| {
             let there = find(model, &network, &endpoint)?;
             let (link, before) = (there.link, there.sandbox.clone());
+            let gateways = model.networks.get(&network).map(|network| gateways(network, there));
             if let Some(sandbox) = before.clone().filter(|other| *other != to && control.is_sandbox(other)) {
                 return Err(DriverError::JoinedElsewhere { endpoint, sandbox });
             }
             set_sandbox(model, &endpoint, Some(to));
-            Ok((link, before))
+            Ok((link, before, gateways.unwrap_or_default()))
         });
-        let (src_name, before) = edit.await?;
+        let (src_name, before, (gateway, gateway_ipv6)) = edit.await?;
         if let Err(error) = self.control.reconcile(Subject::Endpoint(id.clone())).await {
             self.take_back(id, sandbox, before).await;
             return Err(error);
         }
         let interface_name = InterfaceName { src_name, dst_prefix: "eth" };
-        Ok(Joined { interface_name, disable_gateway_service: true })
+        let disable_gateway_service = gateway.is_none() && gateway_ipv6.is_none();
+        Ok(Joined { interface_name, gateway, gateway_ipv6, disable_gateway_service })
     }
 
     /// Undoes a join, unless somebody else has done more since. The error to tell is that of the join.
@@ -111,32 +119,23 @@ impl<C: Control> Driver<C> {
         }
     }
 
-    /// `Leave`: the port goes. The link stays for the engine to move back, until `DeleteEndpoint`.
+    /// `Leave`: the port goes, and published ones: after an engine's restart with live-restore nobody revokes them. The link
+    /// stays for the engine to move back, until `DeleteEndpoint`.
     ///
     /// # Errors
     /// The disk; the port cannot be removed.
     pub async fn leave(&self, request: EndpointRef) -> Result<(), DriverError> {
-        let subject = Subject::Endpoint(request.endpoint.clone());
+        let id = request.endpoint.clone();
         let edit = self.control.edit(move |model| {
-            let joined = find(model, &request.network, &request.endpoint).is_ok_and(Endpoint::joined);
-            if joined {
-                set_sandbox(model, &request.endpoint, None);
+            let used = |endpoint: &Endpoint| endpoint.joined() || !endpoint.ports.is_empty();
+            let left = find(model, &request.network, &request.endpoint).is_ok_and(used);
+            if let Some(endpoint) = model.endpoints.get_mut(&request.endpoint).filter(|_| left) {
+                endpoint.sandbox = None;
+                endpoint.ports.clear();
             }
-            Ok(joined)
+            Ok(left)
         });
-        if edit.await? { self.control.reconcile(subject).await } else { Ok(()) }
-    }
-
-    /// `ProgramExternalConnectivity`: nothing, if there is no port to publish.
-    ///
-    /// # Errors
-    /// There is. Here it is certain that the user means this network, as the engine calls for the container's gateway only.
-    pub fn program_external_connectivity(
-        &self,
-        request: &ProgramExternalConnectivity,
-    ) -> Result<(), DriverError> {
-        let ports = options::port_map(&request.options)?;
-        if ports.is_empty() { Ok(()) } else { Err(DriverError::Ports { ports: list(&ports) }) }
+        if edit.await? { self.end_ports(&id).await } else { Ok(()) }
     }
 }
 
@@ -184,7 +183,11 @@ fn add(
         Some(_) => return Err(DriverError::EndpointExists(id.clone())),
         None => make_room(model, request, asked.mac, is_dead)?,
     }
-    let taken = |mac| model.endpoints_of(network).any(|endpoint| endpoint.mac == mac);
+    let gateway = model.gateway_macs().get(network).copied();
+    if let Some(mac) = asked.mac.filter(|mac| Some(*mac) == gateway) {
+        return Err(DriverError::GatewayMac { mac, network: network.clone() });
+    }
+    let taken = |mac| Some(mac) == gateway || model.endpoints_of(network).any(|endpoint| endpoint.mac == mac);
     let chosen = asked.mac.unwrap_or_else(|| mac::choose(ipv4.map(|net| net.addr()), id, taken));
     let endpoint = Endpoint {
         id: id.clone(),
@@ -239,7 +242,25 @@ fn make_room(
     Ok(())
 }
 
-fn find<'m>(model: &'m Model, network: &NetworkId, id: &EndpointId) -> Result<&'m Endpoint, DriverError> {
+/// The default routers of an endpoint: those of its subnets.
+fn gateways(network: &Network, endpoint: &Endpoint) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
+    let out = || network.gateways().filter(|_| !network.internal);
+    let ipv4 = out().find_map(|gateway| match (gateway, endpoint.ipv4?) {
+        (IpNet::V4(gateway), own) => gateway.contains(&own.addr()).then(|| gateway.addr()),
+        (IpNet::V6(_), _) => None,
+    });
+    let ipv6 = out().find_map(|gateway| match (gateway, endpoint.ipv6?) {
+        (IpNet::V6(gateway), own) => gateway.contains(&own.addr()).then(|| gateway.addr()),
+        (IpNet::V4(_), _) => None,
+    });
+    (ipv4, ipv6)
+}
+
+pub(super) fn find<'m>(
+    model: &'m Model,
+    network: &NetworkId,
+    id: &EndpointId,
+) -> Result<&'m Endpoint, DriverError> {
     if !model.networks.contains_key(network) {
         return Err(DriverError::NoNetwork(network.clone()));
     }
@@ -251,19 +272,4 @@ fn set_sandbox(model: &mut Model, id: &EndpointId, sandbox: Option<PathBuf>) {
     if let Some(endpoint) = model.endpoints.get_mut(id) {
         endpoint.sandbox = sandbox;
     }
-}
-
-/// Says that `--publish` does nothing here. It is no error: the engine hands a container's ports to all of its networks, and
-/// a container that publishes them by another one must be able to join this one, too.
-fn warn_of_ports(endpoint: &EndpointId, options: &Options) -> Result<(), DriverError> {
-    let ports = options::port_map(options)?;
-    if !ports.is_empty() {
-        let ports = list(&ports);
-        tracing::warn!(%endpoint, ports, "not published: a network of mode bridge publishes no ports");
-    }
-    Ok(())
-}
-
-fn list(ports: &[options::PortMapping]) -> String {
-    ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use paceline_ipam::IpamError;
-use paceline_model::network::OptionError;
-use paceline_model::{EndpointId, MacAddr, NetworkId};
+use paceline_model::options::OptionError;
+use paceline_model::{EndpointId, MacAddr, NetworkId, PortName, PortRequest};
 use paceline_store::StoreError;
 
 /// Why a call is refused.
@@ -93,6 +93,14 @@ pub enum DriverError {
         /// Who has it.
         by: EndpointId,
     },
+    /// The MAC address of the gateway.
+    #[error("MAC address {mac}: is that of the gateway of network {:.12}: choose another", network.as_str())]
+    GatewayMac {
+        /// As given.
+        mac: MacAddr,
+        /// The network.
+        network: NetworkId,
+    },
     /// Two endpoints with one IP address.
     #[error("address {address}: is in use in network {:.12} by endpoint {:.12}: choose another", network.as_str(), by.as_str())]
     AddressInUse {
@@ -117,10 +125,27 @@ pub enum DriverError {
         /// Where it is joined.
         sandbox: PathBuf,
     },
-    /// There is nothing yet that could publish a port.
-    #[error("ports {ports}: a network of mode bridge publishes no ports; use the container's own address")]
-    Ports {
-        /// As given.
-        ports: String,
+    /// A port that cannot be published.
+    #[error("port {port}: {why}")]
+    Port {
+        /// As it is asked for.
+        port: PortRequest,
+        /// What hinders, and what would be right.
+        why: Box<dyn Error + Send + Sync>,
+    },
+    /// A subnet that is that of an interface.
+    #[error(
+        "subnet {subnet} of network {:.12} overlaps {other} of interface {:?} in the configuration file: \
+         choose another --subnet", network.as_str(), interface.as_str()
+    )]
+    OverlapsInterface {
+        /// The subnet asked for.
+        subnet: IpNet,
+        /// The network to be.
+        network: NetworkId,
+        /// The subnet it overlaps.
+        other: IpNet,
+        /// Whose that is.
+        interface: PortName,
     },
 }

@@ -7,8 +7,8 @@
 //!
 //! Creates that are repeated with the same content succeed, deletes of what is not there too: the engine repeats both.
 //!
-//! No port is published. `--publish` starts the container all the same and is logged as a warning, because the engine hands
-//! a container's ports to all of its networks and another one may publish them.
+//! The engine hands a container's ports to all of its networks at `CreateEndpoint`, but publishes them by the one that is its
+//! default router only, with `ProgramExternalConnectivity`: what comes before that is passed over.
 
 mod control;
 mod endpoint;
@@ -17,11 +17,13 @@ mod ipam;
 mod leftover;
 mod mac;
 mod network;
+mod port;
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use paceline_ipam::Plan;
-use paceline_model::Attach;
+use paceline_model::{Attach, PortName};
 
 pub use control::{Control, Subject};
 pub use error::DriverError;
@@ -34,6 +36,8 @@ pub struct Settings {
     pub attach: Attach,
     /// Where automatic subnets come from.
     pub plan: Plan,
+    /// Addresses of the configuration file's interfaces in the routing table of Docker's networks.
+    pub interfaces: Vec<(PortName, IpNet)>,
 }
 
 /// Both drivers.

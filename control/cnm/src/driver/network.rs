@@ -1,7 +1,7 @@
 //! `NetworkDriver`: networks.
 
 use ipnet::IpNet;
-use paceline_model::{IpamData, Model, Network, NetworkId, NetworkOptions};
+use paceline_model::{IpamData, Model, Network, NetworkId, NetworkOptions, PortName};
 
 use super::{Control, Driver, DriverError, Subject};
 use crate::wire::network::{
@@ -18,8 +18,8 @@ impl<C: Control> Driver<C> {
         Capabilities { scope: "local", connectivity_scope: "local", gw_alloc_checker: true }
     }
 
-    /// `GwAllocCheck`: gateway addresses are allocated, though a bridge has no gateway of its own. Engines before 28 do so
-    /// without asking, and the subnet's first address stays free for a router that the user attaches.
+    /// `GwAllocCheck`: gateway addresses are allocated, also where the gateway mode is `isolated`. Engines before 28 do so
+    /// without asking, and there the address stays free for a router that the user attaches.
     pub fn gw_alloc_check(&self, _: &GwAllocCheck) -> GwAlloc {
         GwAlloc { skip_ipv4: false, skip_ipv6: false }
     }
@@ -42,7 +42,8 @@ impl<C: Control> Driver<C> {
     pub async fn create_network(&self, request: CreateNetwork) -> Result<(), DriverError> {
         let settled = Settled::new(&request)?;
         let id = request.network.clone();
-        let new = self.control.edit(move |model| add(model, request, settled)).await?;
+        let settings = self.settings.clone();
+        let new = self.control.edit(move |model| add(model, request, settled, &settings.interfaces)).await?;
         let made = self.control.reconcile(Subject::Network(id.clone())).await;
         if made.is_err() && new {
             self.remove_network(id).await?;
@@ -65,9 +66,14 @@ impl<C: Control> Driver<C> {
             for endpoint in &endpoints {
                 model.endpoints.remove(endpoint);
             }
-            Ok(model.networks.remove(&id).is_some())
+            Ok(model.networks.remove(&id).map(|_| endpoints))
         });
-        if edit.await? { self.control.reconcile(subject).await } else { Ok(()) }
+        let Some(endpoints) = edit.await? else { return Ok(()) };
+        let removed = self.control.reconcile(subject).await;
+        for endpoint in &endpoints {
+            self.control.release(endpoint).await;
+        }
+        removed
     }
 }
 
@@ -120,7 +126,12 @@ fn subnets(data: &[wire::network::IpamData]) -> Vec<IpamData> {
 }
 
 /// Whether a network was added: not if it was there.
-fn add(model: &mut Model, request: CreateNetwork, settled: Settled) -> Result<bool, DriverError> {
+fn add(
+    model: &mut Model,
+    request: CreateNetwork,
+    settled: Settled,
+    interfaces: &[(PortName, IpNet)],
+) -> Result<bool, DriverError> {
     let id = request.network.clone();
     match model.networks.get(&id) {
         Some(there) if Settled::of(there) == settled => return Ok(false),
@@ -134,6 +145,7 @@ fn add(model: &mut Model, request: CreateNetwork, settled: Settled) -> Result<bo
     let request = serde_json::to_value(request).unwrap_or_default();
     let bridge = model.bridge_name(&id);
     let network = Network { id: id.clone(), bridge, options, ipv4, ipv6, internal, enable_ipv6, request };
+    refuse_overlap_with_interfaces(&network, interfaces)?;
     model.networks.insert(id, network);
     Ok(true)
 }
@@ -145,6 +157,25 @@ fn refuse_overlap(model: &Model, id: &NetworkId, subnet: &IpNet) -> Result<(), D
         if let Some(data) = other.ipv4.iter().chain(&other.ipv6).find(overlaps) {
             let (network, other, other_subnet) = (id.clone(), other.id.clone(), data.pool);
             return Err(DriverError::Overlap { subnet: *subnet, network, other_subnet, other });
+        }
+    }
+    Ok(())
+}
+
+/// A network that is routed is in one routing table with the interfaces of the configuration file.
+fn refuse_overlap_with_interfaces(
+    network: &Network,
+    interfaces: &[(PortName, IpNet)],
+) -> Result<(), DriverError> {
+    for gateway in network.gateways() {
+        let overlap = |(_, own): &&(PortName, IpNet)| own.contains(&gateway.trunc()) || gateway.contains(own);
+        if let Some((interface, own)) = interfaces.iter().find(overlap) {
+            return Err(DriverError::OverlapsInterface {
+                subnet: gateway.trunc(),
+                network: network.id.clone(),
+                other: own.trunc(),
+                interface: interface.clone(),
+            });
         }
     }
     Ok(())

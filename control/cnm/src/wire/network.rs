@@ -1,6 +1,7 @@
 //! `NetworkDriver`.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -192,7 +193,14 @@ pub struct Join {
 pub struct Joined {
     /// The link that the engine moves into the container.
     pub interface_name: InterfaceName,
-    /// Keeps the engine from adding a leg on `docker_gwbridge` because there is no gateway.
+    /// The container's default router: an address without a prefix length, which the engine refuses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Ipv4Addr>,
+    /// The same for IPv6.
+    #[serde(rename = "GatewayIPv6", skip_serializing_if = "Option::is_none")]
+    pub gateway_ipv6: Option<Ipv6Addr>,
+    /// Keeps the engine from adding a leg on `docker_gwbridge` because there is no gateway at all.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub disable_gateway_service: bool,
 }
 

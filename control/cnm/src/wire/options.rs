@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use paceline_model::MacAddr;
-use paceline_model::network::OptionError;
+use paceline_model::options::OptionError;
+use paceline_model::{Interval, MacAddr, PortRequest, Protocol};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -45,25 +46,61 @@ pub struct PortMapping {
     /// The container's port.
     #[serde(deserialize_with = "or_default")]
     pub port: u16,
-    /// The host's address; empty: all.
+    /// The host's address; empty: what the network says.
     #[serde(rename = "HostIP", deserialize_with = "or_default")]
     pub host_ip: String,
-    /// The host's first port; 0: any.
+    /// The first of the host's ports; 0: any.
     #[serde(deserialize_with = "or_default")]
     pub host_port: u16,
+    /// The last of the host's ports; 0: there is one only.
+    #[serde(deserialize_with = "or_default")]
+    pub host_port_end: u16,
+}
+
+impl PortMapping {
+    /// What it asks for. Without an address of its own it is for `host_ip`.
+    ///
+    /// # Errors
+    /// A protocol, port or address that is none.
+    pub fn request(&self, host_ip: Option<IpAddr>) -> Result<PortRequest, OptionError> {
+        let wrong = |what: &str, right: &str| {
+            let right = format!("a port mapping with {what} {right}");
+            OptionError::Value { name: PORT_MAP.into(), value: self.to_string(), right }
+        };
+        let protocol = Protocol::of_number(self.proto)
+            .ok_or_else(|| wrong("Proto", "6 (TCP), 17 (UDP) or 132 (SCTP)"))?;
+        let host_ip = match self.host_ip.as_str() {
+            "" => host_ip,
+            text => {
+                let address: Result<IpAddr, _> = text.parse();
+                Some(address.map_err(|_| wrong("HostIP", "an address, as 192.0.2.1"))?.to_canonical())
+            }
+        };
+        let host_ports = match (self.host_port, self.host_port_end) {
+            (0, _) => None,
+            (first, 0) => Some(Interval::one(first)),
+            (first, last) => {
+                Some(Interval::new(first, last).map_err(|_| wrong("HostPortEnd", "at least HostPort"))?)
+            }
+        };
+        if self.port == 0 {
+            return Err(wrong("Port", "from 1 to 65535"));
+        }
+        Ok(PortRequest { protocol, host_ip, host_ports, port: self.port })
+    }
 }
 
 impl fmt::Display for PortMapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { proto, port, host_ip, host_port } = self;
-        let proto = match proto {
-            6 => "tcp",
-            17 => "udp",
-            132 => "sctp",
-            _ => "?",
-        };
+        let Self { proto, port, host_ip, host_port, host_port_end } = self;
+        let proto = Protocol::of_number(*proto).map_or_else(|| proto.to_string(), |proto| proto.to_string());
         let colon = if host_ip.is_empty() { "" } else { ":" };
-        write!(f, "{host_ip}{colon}{host_port}->{port}/{proto}")
+        let end = match host_port_end {
+            0 => String::new(),
+            end if end == host_port => String::new(),
+            end => format!("-{end}"),
+        };
+        write!(f, "{host_ip}{colon}{host_port}{end}->{port}/{proto}")
     }
 }
 
@@ -207,14 +244,43 @@ mod tests {
         let given = json!({ PORT_MAP: [
             { "Proto": 6, "IP": "", "Port": 80, "HostIP": "", "HostPort": 8080, "HostPortEnd": 8080 },
             { "Proto": 17, "Port": 53, "HostIP": "127.0.0.1", "HostPort": 0 },
+            { "Proto": 132, "Port": 9, "HostIP": "::ffff:192.0.2.1", "HostPort": 9, "HostPortEnd": 12 },
         ]});
         let ports = port_map(&options(given)).unwrap();
         assert_eq!(
             ports.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            ["8080->80/tcp", "127.0.0.1:0->53/udp"]
+            ["8080->80/tcp", "127.0.0.1:0->53/udp", "::ffff:192.0.2.1:9-12->9/sctp"]
+        );
+        let default = "192.0.2.7".parse().ok();
+        let requests = ports.iter().map(|port| port.request(default).unwrap().to_string());
+        assert_eq!(
+            requests.collect::<Vec<_>>(),
+            ["192.0.2.7:8080->80/tcp", "127.0.0.1:any->53/udp", "192.0.2.1:9-12->9/sctp"]
         );
         assert!(port_map(&options(json!({ PORT_MAP: null }))).unwrap().is_empty());
         assert!(port_map(&options(json!({ PORT_MAP: [{ "Port": 70000 }] }))).is_err());
+    }
+
+    #[test]
+    fn wrong_ports_are_named() {
+        let error = |mapping: Value| {
+            let ports = port_map(&options(json!({ PORT_MAP: [mapping] }))).unwrap();
+            ports[0].request(None).unwrap_err().to_string()
+        };
+        let name = "option com.docker.network.portmap=";
+        assert_eq!(
+            error(json!({ "Proto": 1, "Port": 80, "HostPort": 8080 })),
+            format!(
+                "{name}\"8080->80/1\": must be a port mapping with Proto 6 (TCP), 17 (UDP) or 132 (SCTP)"
+            )
+        );
+        assert!(error(json!({ "Proto": 6, "Port": 0 })).ends_with("Port from 1 to 65535"));
+        assert!(error(json!({ "Proto": 6, "Port": 1, "HostIP": "eth0" })).contains("HostIP an address"));
+        let reversed = error(json!({ "Proto": 6, "Port": 1, "HostPort": 9, "HostPortEnd": 8 }));
+        assert_eq!(
+            reversed,
+            format!("{name}\"9-8->1/tcp\": must be a port mapping with HostPortEnd at least HostPort")
+        );
     }
 
     #[test]

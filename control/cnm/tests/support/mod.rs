@@ -1,7 +1,7 @@
 //! The drivers behind a real socket, over a real store. Only links are missing: reconciling does what a test says.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -12,7 +12,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use paceline_cnm::{Control, Driver, DriverError, Settings, Socket, Subject, serve};
 use paceline_ipam::Plan;
-use paceline_model::{Attach, Model};
+use paceline_model::{Attach, EndpointId, Model, PortRequest, PublishedPort};
 use paceline_store::Store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -29,12 +29,25 @@ pub struct TestControl {
     failures: Mutex<Vec<&'static str>>,
     /// Namespaces that are gone.
     gone: Mutex<BTreeSet<PathBuf>>,
+    /// Ports of the host that are held for endpoints.
+    held: Mutex<BTreeMap<EndpointId, Vec<PublishedPort>>>,
 }
 
 impl TestControl {
     fn open(dir: &Path) -> Self {
         let store = Mutex::new(Store::open(dir).expect("a temporary directory can be written"));
-        Self { store, reconciled: Mutex::default(), failures: Mutex::default(), gone: Mutex::default() }
+        let control = Self {
+            store,
+            reconciled: Mutex::default(),
+            failures: Mutex::default(),
+            gone: Mutex::default(),
+            held: Mutex::default(),
+        };
+        // As the daemon does after a start.
+        let model = control.model();
+        let held = model.endpoints.values().filter(|endpoint| !endpoint.ports.is_empty());
+        lock(&control.held).extend(held.map(|endpoint| (endpoint.id.clone(), endpoint.ports.clone())));
+        control
     }
 
     /// The model, as it is on disk.
@@ -50,6 +63,11 @@ impl TestControl {
     /// Makes the next reconciliation fail.
     pub fn fail_next(&self, why: &'static str) {
         lock(&self.failures).push(why);
+    }
+
+    /// Ports of the host that are held, in words.
+    pub fn held(&self) -> Vec<String> {
+        lock(&self.held).values().flatten().map(ToString::to_string).collect()
     }
 
     /// Ends a network namespace.
@@ -70,6 +88,31 @@ impl Control for TestControl {
     async fn reconcile(&self, subject: Subject) -> Result<(), DriverError> {
         lock(&self.reconciled).push(subject);
         lock(&self.failures).pop().map_or(Ok(()), |why| Err(DriverError::Reconcile(why.into())))
+    }
+
+    async fn reserve(
+        &self,
+        endpoint: &EndpointId,
+        ports: Vec<PortRequest>,
+    ) -> Result<Vec<PublishedPort>, DriverError> {
+        let known = self.model().endpoints;
+        let mut held = lock(&self.held);
+        held.retain(|id, _| known.contains_key(id));
+        let mut settled: Vec<PublishedPort> = Vec::new();
+        for port in ports {
+            let others = held.iter().filter(|(id, _)| *id != endpoint).flat_map(|(_, ports)| ports);
+            let taken: BTreeSet<_> = others.chain(&settled).map(|port| port.host_port).collect();
+            let (first, last) = port.host_ports.map_or((32768, 60999), |ports| (ports.first(), ports.last()));
+            let free = (first..=last).find(|port| !taken.contains(port));
+            let in_use = || DriverError::Port { port, why: "is in use: choose another".into() };
+            settled.push(port.with(free.ok_or_else(in_use)?));
+        }
+        held.insert(endpoint.clone(), settled.clone());
+        Ok(settled)
+    }
+
+    async fn release(&self, endpoint: &EndpointId) {
+        lock(&self.held).remove(endpoint);
     }
 
     fn is_sandbox(&self, path: &Path) -> bool {
@@ -105,7 +148,8 @@ impl Plugin {
 
     fn start_in(dir: TempDir) -> Self {
         let control = Arc::new(TestControl::open(&dir.path().join("state")));
-        let settings = Settings { attach: Attach::Tap, plan: Plan::for_host(b"test") };
+        let interfaces = vec![("wan".parse().unwrap(), "192.0.2.1/24".parse().unwrap())];
+        let settings = Settings { attach: Attach::Tap, plan: Plan::for_host(b"test"), interfaces };
         let driver = Arc::new(Driver::new(control.clone(), settings));
         let socket = dir.path().join("plugins/paceline.sock");
         let bound = Socket::bind(&socket).expect("a new socket");

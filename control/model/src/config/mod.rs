@@ -17,10 +17,11 @@ mod stream;
 
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use paceline_sys::HugePages;
 use serde::{Deserialize, Serialize};
 
-use crate::{Attach, IfName};
+use crate::{Attach, IfName, PortName, VrfName};
 
 pub use bridge::{Bridge, Member, StaticMac, UnknownUnicast};
 pub use check::Host;
@@ -65,6 +66,18 @@ pub struct Config {
     /// `[[route]]`
     #[serde(rename = "route")]
     pub routes: Vec<StaticRoute>,
+}
+
+impl Config {
+    /// All addresses of interfaces in one routing table, with the prefix length of their subnet.
+    pub fn addresses(&self, vrf: &VrfName) -> Vec<(PortName, IpNet)> {
+        let interfaces = self.interfaces.iter().filter(|interface| interface.vrf == *vrf);
+        let of = |interface: &Interface| {
+            let name = interface.name.clone();
+            interface.addresses.clone().into_iter().map(move |net| (name.clone(), net))
+        };
+        interfaces.flat_map(of).collect()
+    }
 }
 
 /// The memory that packets live in.

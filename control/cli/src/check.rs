@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use paceline_model::config::{Bridge, Port, PortKind};
+use paceline_model::config::{Bridge, Interface, On, Port, PortKind, StaticRoute};
 use paceline_model::{Config, VlanMode};
 use serde_json::{Value, json};
 
@@ -19,15 +19,31 @@ const PORTS: &[Column] = &[
     text("vlan", |row| plain(&row["vlan"])),
 ];
 
+const INTERFACES: &[Column] = &[
+    text("interface", |row| plain(&row["name"])),
+    text("on", |row| plain(&row["on"])),
+    text("vrf", |row| plain(&row["vrf"])),
+    number("mtu", |row| plain(&row["mtu"])),
+    words("addresses", |row| plain(&row["addresses"])),
+];
+
+const ROUTES: &[Column] = &[
+    text("route", |row| plain(&row["prefix"])),
+    text("vrf", |row| plain(&row["vrf"])),
+    words("to", |row| plain(&row["to"])),
+];
+
 /// Reads a file as `run --config` does, and says what would come of it.
 pub fn check(file: &Path) -> Result<(), Fail> {
     let config = Config::load(file, &paceline_daemon::host())?;
     let rows: Vec<_> = config.ports.iter().map(|port| row(port, &config.bridges)).collect();
     print(PORTS, &rows, "no ports")?;
     say(&format!("bridges: {}", list(config.bridges.iter().map(|bridge| bridge.name.as_str()))))?;
+    routing(&config)?;
     let (docker, socket) = (&config.docker, config.docker.socket.display());
     say(&if docker.enabled {
-        format!("Docker driver on {socket}, containers attached by {}", docker.attach)
+        let (attach, device) = (docker.attach, docker.host_device);
+        format!("Docker driver on {socket}, containers attached by {attach}, the host by {device}")
     } else {
         "no Docker driver".into()
     })?;
@@ -37,6 +53,42 @@ pub fn check(file: &Path) -> Result<(), Fail> {
     let buffers = &config.buffers;
     say(&format!("buffers: {} of {} bytes", buffers.count, buffers.size))?;
     say(&format!("{}: good", file.display()))
+}
+
+/// Interfaces and routes, for who has any.
+fn routing(config: &Config) -> Result<(), Fail> {
+    let rows: Vec<_> = config.interfaces.iter().map(|own| interface(own, config)).collect();
+    if !rows.is_empty() {
+        print(INTERFACES, &rows, "no interfaces")?;
+    }
+    let rows: Vec<_> = config.routes.iter().map(route).collect();
+    if rows.is_empty() { Ok(()) } else { print(ROUTES, &rows, "no routes") }
+}
+
+fn interface(interface: &Interface, config: &Config) -> Value {
+    let on = match &interface.on {
+        On::Port(port) => format!("port {port}"),
+        On::Vlan { port, vlan } => format!("port {port}, VLAN {vlan}"),
+        On::Bridge { bridge, vlan: None } => format!("bridge {bridge}"),
+        On::Bridge { bridge, vlan: Some(vlan) } => format!("bridge {bridge}, VLAN {vlan}"),
+    };
+    json!({
+        "name": interface.name,
+        "on": on,
+        "vrf": interface.vrf,
+        "mtu": interface.mtu(config),
+        "addresses": interface.addresses,
+    })
+}
+
+fn route(route: &StaticRoute) -> Value {
+    let by = route.interface.as_ref().map(|interface| format!("by {interface}"));
+    let to: Vec<String> = match (route.action, route.via.is_empty()) {
+        (Some(action), _) => vec![plain(&json!(action))],
+        (None, false) => route.via.iter().map(ToString::to_string).chain(by).collect(),
+        (None, true) => by.into_iter().collect(),
+    };
+    json!({ "prefix": route.prefix, "vrf": route.vrf, "to": to })
 }
 
 fn row(port: &Port, bridges: &[Bridge]) -> Value {
@@ -95,6 +147,24 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_route_is_told_in_words() {
+        let text = r#"
+            port = [{ name = "p0", kind = "null", mtu = 9000 }]
+            interface = [{ name = "a", port = "p0", vlan = 7, addresses = ["10.0.0.1/24"] }]
+            route = [
+                { prefix = "10.1.0.0/16", via = ["10.0.0.2", "10.0.0.3"], interface = "a" },
+                { prefix = "10.2.0.0/16", interface = "a" },
+                { prefix = "10.3.0.0/16", action = "prohibit" },
+            ]
+        "#;
+        let config = Config::parse("test", text, &paceline_model::config::Host::default()).unwrap();
+        let to: Vec<_> = config.routes.iter().map(|own| plain(&route(own)["to"])).collect();
+        assert_eq!(to, ["10.0.0.2 10.0.0.3 by a", "by a", "prohibit"]);
+        let row = interface(&config.interfaces[0], &config);
+        assert_eq!((plain(&row["on"]), plain(&row["mtu"])), ("port p0, VLAN 7".into(), "9000".into()));
+    }
 
     #[test]
     fn every_example_can_be_used() {

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod adjacency;
+mod bucket;
 mod context;
 mod counters;
 mod graph;
@@ -18,6 +19,7 @@ mod snapshot;
 mod trace;
 
 pub use adjacency::{Action, Adjacencies, Adjacency, IpVersion, Link, Target};
+pub use bucket::Bucket;
 pub use context::Context;
 pub use counters::{Count, Drops, InterfaceCounters, NodeCounters};
 pub use graph::{Graph, Handed, Node};

@@ -6,13 +6,12 @@
 //! routed gets a thousand answers a second, and keeps no worker from its work.
 
 use paceline_buf::{Packet, Vector};
-use paceline_graph::{Context, Hop, L3, Node, Reason};
-use paceline_sys::cpu::tsc;
+use paceline_graph::{Bucket, Context, Hop, L3, Node, Reason};
+use paceline_sys::cpu::{tsc, tsc_hz};
 use paceline_wire::ethernet::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN};
 use paceline_wire::{icmpv4, icmpv6};
 
 use crate::hop;
-use crate::limit::{Due, Limit};
 
 /// Messages a second and worker, and how many of them at once: what Linux allows (`icmp_msgs_per_sec`, `icmp_msgs_burst`).
 const PER_SECOND: u64 = 1000;
@@ -20,13 +19,13 @@ const BURST: u64 = 50;
 
 /// The node.
 pub struct IcmpError {
-    limit: Limit,
-    due: Due,
+    /// How many messages may be sent, by cycles.
+    limit: Bucket,
 }
 
 impl Default for IcmpError {
     fn default() -> Self {
-        IcmpError { limit: Limit::new(PER_SECOND, BURST), due: 0 }
+        IcmpError { limit: Bucket::new(tsc_hz() / PER_SECOND, BURST, tsc()) }
     }
 }
 
@@ -36,20 +35,18 @@ impl Node for IcmpError {
     }
 
     fn process(&mut self, cx: &mut Context<'_>, vector: &mut Vector) {
-        let now = tsc();
-        vector.drain(|packet| self.end(cx, packet, now));
+        self.limit.refill(tsc());
+        vector.drain(|packet| self.end(cx, packet));
     }
 }
 
 impl IcmpError {
-    fn end(&mut self, cx: &mut Context<'_>, packet: Packet, now: u64) {
+    fn end(&mut self, cx: &mut Context<'_>, packet: Packet) {
         let reason = Reason::of(packet.reason);
-        let mut due = self.due;
-        // What says nothing uses nothing up.
-        if self.limit.allows(&mut due, now)
+        if self.limit.has()
             && let Some((message, hop)) = message(cx, &packet, reason)
         {
-            self.due = due;
+            self.limit.spend();
             cx.trace(&packet, format_args!("{}: its sender is told", reason.name()));
             cx.send(message, hop);
         }

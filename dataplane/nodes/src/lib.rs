@@ -14,7 +14,6 @@ mod ip4_fragment;
 mod l2_bridge;
 mod l2_flood;
 mod l2_size;
-mod limit;
 mod offload;
 mod patch;
 mod punt;

@@ -7,11 +7,9 @@
 //! keeps others from being answered nor this worker from its work.
 
 use paceline_buf::{Packet, Vector};
-use paceline_graph::{Context, Node, Reason};
-use paceline_sys::cpu::tsc;
+use paceline_graph::{Bucket, Context, Node, Reason};
+use paceline_sys::cpu::{tsc, tsc_hz};
 use paceline_wire::ethernet::addresses;
-
-use crate::limit::{Due, Limit};
 
 /// Senders that are told apart, by a hash.
 const SENDERS: usize = 4096;
@@ -22,20 +20,15 @@ const OF_ALL: (u64, u64) = (20_000, 1000);
 
 /// The node.
 pub struct Punt {
-    of_one: Limit,
-    of_all: Limit,
-    senders: Box<[Due]>,
-    all: Due,
+    senders: Box<[Bucket]>,
+    all: Bucket,
 }
 
 impl Default for Punt {
     fn default() -> Self {
-        Punt {
-            of_one: Limit::new(OF_ONE.0, OF_ONE.1),
-            of_all: Limit::new(OF_ALL.0, OF_ALL.1),
-            senders: vec![0; SENDERS].into(),
-            all: 0,
-        }
+        let now = tsc();
+        let bucket = |(per_second, burst)| Bucket::new(tsc_hz() / per_second, burst, now);
+        Punt { senders: vec![bucket(OF_ONE); SENDERS].into(), all: bucket(OF_ALL) }
     }
 }
 
@@ -52,7 +45,7 @@ impl Node for Punt {
                 return cx.drop(packet, reason);
             }
             let sender = &mut self.senders[sender(&packet)];
-            if !self.of_one.allows(sender, now) || !self.of_all.allows(&mut self.all, now) {
+            if !sender.take(now) || !self.all.take(now) {
                 return cx.drop(packet, Reason::PuntLimit);
             }
             let name = Reason::of(packet.reason).name();

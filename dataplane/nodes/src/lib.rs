@@ -31,7 +31,7 @@ pub use icmp_error::IcmpError;
 pub use ip4_fragment::Ip4Fragment;
 pub use l2_bridge::L2Bridge;
 pub use l2_flood::L2Flood;
-pub use offload::Offload;
+pub use offload::{Offload, finish_checksum};
 pub use patch::Patch;
 pub use punt::Punt;
 pub use route::{Ip4, Ip6, Route};

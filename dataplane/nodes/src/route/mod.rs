@@ -225,7 +225,7 @@ fn forward<F: Family>(
         return Err(no_way(target.action()));
     }
     let out = outs.get(target.interface() as usize).copied().unwrap_or_default();
-    if zone.apart(out.zone) {
+    if zone.apart(out.zone) && packet.rx != target.interface() {
         return Err(Reason::SplitHorizon);
     }
     let most = HEADER_LEN as u32 + u32::from(target.mtu());

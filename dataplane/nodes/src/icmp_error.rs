@@ -6,7 +6,7 @@
 //! routed gets a thousand answers a second, and keeps no worker from its work.
 
 use paceline_buf::{Packet, Vector};
-use paceline_graph::{Context, Hop, L3, Node, Reason};
+use paceline_graph::{Bucket, Context, Hop, L3, Node, Reason};
 use paceline_sys::cpu::{tsc, tsc_hz};
 use paceline_wire::ethernet::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN};
 use paceline_wire::{icmpv4, icmpv6};
@@ -19,16 +19,13 @@ const BURST: u64 = 50;
 
 /// The node.
 pub struct IcmpError {
-    /// Cycles that one message stands for, and cycles saved up.
-    price: u64,
-    saved: u64,
-    last: u64,
+    /// How many messages may be sent, by cycles.
+    limit: Bucket,
 }
 
 impl Default for IcmpError {
     fn default() -> Self {
-        let price = (tsc_hz() / PER_SECOND).max(1);
-        IcmpError { price, saved: price * BURST, last: tsc() }
+        IcmpError { limit: Bucket::new(tsc_hz() / PER_SECOND, BURST, tsc()) }
     }
 }
 
@@ -38,9 +35,7 @@ impl Node for IcmpError {
     }
 
     fn process(&mut self, cx: &mut Context<'_>, vector: &mut Vector) {
-        let now = tsc();
-        self.saved = self.saved.saturating_add(now.saturating_sub(self.last)).min(self.price * BURST);
-        self.last = now;
+        self.limit.refill(tsc());
         vector.drain(|packet| self.end(cx, packet));
     }
 }
@@ -48,10 +43,10 @@ impl Node for IcmpError {
 impl IcmpError {
     fn end(&mut self, cx: &mut Context<'_>, packet: Packet) {
         let reason = Reason::of(packet.reason);
-        if self.saved >= self.price
+        if self.limit.has()
             && let Some((message, hop)) = message(cx, &packet, reason)
         {
-            self.saved -= self.price;
+            self.limit.spend();
             cx.trace(&packet, format_args!("{}: its sender is told", reason.name()));
             cx.send(message, hop);
         }
@@ -88,7 +83,7 @@ fn write(out: &mut [u8], ip: &[u8], is_v4: bool, reason: Reason, mtu: u32, own: 
             Reason::TtlExpired => icmpv4::Problem::TtlExceeded,
             Reason::NeedsFragmentation => icmpv4::Problem::FragmentationNeeded { mtu: mtu as u16 },
             Reason::Prohibited => icmpv4::Problem::AdminProhibited,
-            Reason::Unreachable => icmpv4::Problem::HostUnreachable,
+            Reason::Unreachable | Reason::NoNeighbour => icmpv4::Problem::HostUnreachable,
             Reason::NoRoute => icmpv4::Problem::NetUnreachable,
             _ => return None,
         };
@@ -98,7 +93,7 @@ fn write(out: &mut [u8], ip: &[u8], is_v4: bool, reason: Reason, mtu: u32, own: 
             Reason::TtlExpired => icmpv6::Problem::HopLimitExceeded,
             Reason::NeedsFragmentation => icmpv6::Problem::TooBig { mtu },
             Reason::Prohibited => icmpv6::Problem::AdminProhibited,
-            Reason::Unreachable => icmpv6::Problem::AddressUnreachable,
+            Reason::Unreachable | Reason::NoNeighbour => icmpv6::Problem::AddressUnreachable,
             Reason::NoRoute => icmpv6::Problem::NoRoute,
             _ => return None,
         };

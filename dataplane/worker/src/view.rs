@@ -131,3 +131,49 @@ pub struct BridgeView {
     /// Frames from an address that is configured for another port.
     pub misplaced: u64,
 }
+
+/// A route.
+#[derive(Clone, Debug, Serialize)]
+pub struct RouteView {
+    /// Routing table.
+    pub vrf: String,
+    /// Prefix.
+    pub prefix: String,
+    /// Where it comes from: `static` (configuration or command), `connected` (a subnet of an interface), `local` (an address of the
+    /// switch), `neighbour`.
+    pub origin: &'static str,
+    /// `forward`, `local`, `blackhole`, `unreachable`, `prohibit`; `inactive` if no interface leads to its next hops.
+    pub action: &'static str,
+    /// Next hops: address, if any, and interface.
+    pub next_hops: Vec<String>,
+}
+
+/// A neighbour.
+#[derive(Clone, Debug, Serialize)]
+pub struct NeighbourView {
+    /// Interface it is behind.
+    pub interface: String,
+    /// Its IP address.
+    pub address: String,
+    /// Its Ethernet address, if it is known.
+    pub mac: Option<String>,
+    /// `static`, `reachable`, `stale`, `probing`, `incomplete` or `failed`.
+    pub state: &'static str,
+    /// Seconds since it has this Ethernet address, or has failed.
+    pub age_s: u64,
+    /// Packets that wait for it.
+    pub waiting: usize,
+}
+
+/// A routing table.
+#[derive(Clone, Debug, Serialize)]
+pub struct VrfView {
+    /// Its name.
+    pub name: String,
+    /// Its interfaces.
+    pub interfaces: Vec<String>,
+    /// IPv4 and IPv6 routes.
+    pub routes: usize,
+    /// Bytes of memory.
+    pub bytes: usize,
+}

@@ -20,11 +20,13 @@ mod worker;
 pub use command::{Command, Reply};
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use idle::{Mode, WakeUp};
+pub use routing::{PingError, PingRequest, PingTicket};
 pub use spec::{
     BridgeSpec, InterfaceSpec, MemberSpec, OverSpec, PathSpec, RouteSpec, RoutedSpec, Topology, VlanSpec,
     VrfSpec,
 };
 pub use view::{
-    BridgeView, DropView, InterfaceView, MacView, NeighbourView, NodeView, RouteView, VrfView, WorkerView,
+    BridgeView, DropView, InterfaceView, MacView, NeighbourView, NodeView, PingView, RouteView, VrfView,
+    WorkerView,
 };
 pub use worker::{Handover, Link, Turn, Worker, WorkerCounters};

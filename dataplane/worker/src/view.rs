@@ -177,3 +177,22 @@ pub struct VrfView {
     /// Bytes of memory.
     pub bytes: usize,
 }
+
+/// What became of an echo request.
+#[derive(Clone, Debug, Serialize)]
+pub struct PingView {
+    /// `reply`, `error` (somebody on the way told that it cannot arrive) or `silence`.
+    pub outcome: &'static str,
+    /// The address that asked.
+    pub source: String,
+    /// Who answered.
+    pub from: Option<String>,
+    /// Bytes behind the ICMP header of the answer.
+    pub bytes: usize,
+    /// Time to live or hop limit that the answer had left.
+    pub ttl: Option<u8>,
+    /// Type and code of the error.
+    pub icmp: Option<(u8, u8)>,
+    /// Microseconds from the request to the answer, as the switch's control thread saw them.
+    pub time_us: u64,
+}

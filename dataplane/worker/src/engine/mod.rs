@@ -24,8 +24,9 @@ use paceline_wire::ethernet::Mac;
 use crate::bridges::Domains;
 use crate::command::{Command, Reply};
 use crate::idle::{Mode, WakeUp};
-use crate::routing::{Routing, Server};
+use crate::routing::{PingError, PingRequest, PingTicket, Routing, Server};
 use crate::spec::Topology;
+use crate::view::PingView;
 use crate::worker::{Link, Worker};
 pub use error::EngineError;
 use orders::PATIENCE;
@@ -289,6 +290,21 @@ impl Engine {
         if waits && let Err(error) = self.publish() {
             tracing::error!("memory of routes is not used again: {error}");
         }
+    }
+
+    /// Has an echo request sent. What becomes of it is for [`ping_answer`](Engine::ping_answer) to tell, within 10 s.
+    ///
+    /// # Errors
+    /// No such table, no route, no address to ask from.
+    pub fn ping(&mut self, request: &PingRequest) -> Result<PingTicket, PingError> {
+        let ticket = self.routing().ping(request)?;
+        self.server.iter().for_each(Server::wake);
+        Ok(ticket)
+    }
+
+    /// What became of an echo request, told once; nothing while it is under way.
+    pub fn ping_answer(&mut self, ticket: PingTicket) -> Option<PingView> {
+        self.routing().ping_answer(ticket)
     }
 
     /// Stops the workers. Ports are closed.

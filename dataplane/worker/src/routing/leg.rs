@@ -51,6 +51,17 @@ impl Leg {
         L3 { mac: self.mac, address4, address6 }
     }
 
+    /// Whether an address is its own.
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|net| net.addr() == address)
+    }
+
+    /// The address that it speaks to another from: that in the same subnet, or else the first of the family.
+    pub(crate) fn source(&self, to: IpAddr) -> Option<IpAddr> {
+        let same = || self.addresses.iter().filter(|net| net.addr().is_ipv4() == to.is_ipv4());
+        same().find(|net| net.contains(&to)).or_else(|| same().next()).map(IpNet::addr)
+    }
+
     /// Whether an address is in one of its subnets.
     pub(crate) fn covers(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|net| net.contains(&address))

@@ -7,6 +7,7 @@
 mod leg;
 mod lines;
 mod neighbours;
+mod ping;
 mod serve;
 mod table;
 mod thread;
@@ -27,6 +28,8 @@ use paceline_wire::ethernet::Mac;
 use crate::spec::{Topology, VrfSpec};
 pub(crate) use leg::{Leg, mac_of};
 use lines::Lines;
+use ping::Pings;
+pub use ping::{PingError, PingRequest, PingTicket};
 use serve::Way;
 use table::{Marks, Table, Want};
 pub(crate) use thread::Server;
@@ -55,6 +58,7 @@ pub(crate) struct Routing {
     actions: Vec<Action<Packet>>,
     /// The switch as a host, by number of the table.
     locals: BTreeMap<u16, Local>,
+    pings: Pings,
     /// A packet that is being looked at.
     scratch: Vec<u8>,
     started: Instant,
@@ -83,6 +87,7 @@ impl Routing {
             pinned: BTreeSet::new(),
             actions: Vec::new(),
             locals: BTreeMap::new(),
+            pings: Pings::default(),
             scratch: Vec::new(),
             started: Instant::now(),
         }

@@ -106,6 +106,7 @@ impl Routing {
                 }
             });
         }
+        self.serve_pings(way);
         let locals = self.locals.values().filter_map(Local::next_deadline);
         locals.chain(self.neighbours.next_deadline()).min()
     }
@@ -229,7 +230,7 @@ fn destination(frame: &[u8]) -> Option<IpAddr> {
 }
 
 /// Sends an IP packet of the switch's own to the routing node, as if it had come in by a leg.
-fn emit(way: &mut Way, leg: &Leg, domain: u16, ip: &[u8]) {
+pub(super) fn emit(way: &mut Way, leg: &Leg, domain: u16, ip: &[u8]) {
     let is_v4 = ip.first().is_some_and(|first| first >> 4 == 4);
     let mut header = [0; HEADER_LEN];
     let ethertype = if is_v4 { ETHERTYPE_IPV4 } else { ETHERTYPE_IPV6 };

@@ -148,6 +148,26 @@ fn the_switch_answers_for_its_own_addresses() {
             .expect("answered");
         assert_eq!(pong[26..30], to.octets(), "from the address that was asked");
     }
+    // And it asks, too.
+    let ask = |destination: &str| PingRequest {
+        destination: ip(destination),
+        vrf: "default".into(),
+        source: None,
+        size: 56,
+        ttl: 64,
+        whole: false,
+    };
+    let ticket = engine.ping(&ask("10.1.0.254")).expect("sent");
+    let mut answer = None;
+    eventually(|| {
+        answer = engine.ping_answer(ticket);
+        answer.is_some()
+    });
+    let answer = answer.expect("there");
+    assert_eq!((answer.outcome, answer.from.as_deref(), answer.bytes), ("reply", Some("10.1.0.254"), 56));
+    let no_vrf = PingRequest { vrf: "none".into(), ..ask("10.1.0.254") };
+    assert!(matches!(engine.ping(&no_vrf), Err(PingError::Vrf(_))));
+    assert!(matches!(engine.ping(&ask("fd00::1")), Err(PingError::NoRoute(..))));
     // A host that nobody is: its sender is told.
     peers[0].send(&packet(host_mac(1), router_mac(1), "10.0.0.1", "10.1.0.99", 64));
     let told = next(&peers[0], |frame| frame.len() > 35 && frame[12] == 8 && frame[34..36] == [3, 1]);

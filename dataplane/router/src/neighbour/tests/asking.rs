@@ -70,6 +70,12 @@ fn what_is_pinned_is_asked_for_ever_more_seldom() {
     assert_eq!(rig.reply("10.0.0.2", 9), "10.0.0.2 is 9, 1 to 9");
     let all = rig.wait(64);
     assert!(all.ends_with("63: 10.0.0.2 lost, ask 10.0.0.2; 64: ask 10.0.0.2"), "{all}");
+    let ask = "ask 10.0.0.2";
+    assert_eq!(
+        rig.wait(6),
+        format!("1: {ask}; 2: ; 4: {ask}; 5: {ask}; 6: {ask}"),
+        "and from the start again"
+    );
     rig.table.unpin(1, ip("10.0.0.2"));
     rig.wait(100);
     assert_eq!((rig.state("10.0.0.2"), rig.table.next_deadline()), (None, None));

@@ -95,8 +95,8 @@ impl Rig {
         let mut all = Vec::new();
         while let Some(deadline) = self.table.next_deadline().filter(|deadline| *deadline <= end) {
             self.now = deadline.max(self.now);
-            let said = self.act(|table, now, out| table.poll(now, out));
-            all.push(format!("{}: {said}", (self.now - start).as_secs()));
+            let said = self.act(Neighbours::poll);
+            all.push(format!("{}: {said}", self.now.abs_diff(start).as_secs()));
         }
         self.now = end;
         all.join("; ")

@@ -1,8 +1,10 @@
 //! What the command line takes.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
+use paceline_model::VrfName;
 use paceline_model::config::Api;
 
 use crate::bench::Bench;
@@ -58,6 +60,8 @@ pub enum Command {
     Clear(Clear),
     /// Capture the frames of a port to a file
     Pcap(Pcap),
+    /// Ask a host for an answer, from the switch
+    Ping(Ping),
     /// Measure the switch on this machine
     Bench(Bench),
     /// Print completions for a shell
@@ -119,6 +123,12 @@ pub enum What {
     Bridges,
     /// Learned and static addresses
     Macs,
+    /// Routing tables: interfaces, number of routes, memory
+    Vrfs,
+    /// Routes: where they come from, what they do, next hops
+    Routes,
+    /// Neighbours: address, MAC address, state
+    Neighbours,
     /// Nodes of the graph: vectors, packets per vector, cycles per packet
     Runtime,
     /// Dropped packets by place and reason
@@ -208,6 +218,45 @@ pub struct Pcap {
     /// Keep at most so many bytes of each frame, 1 to 262144 [default: all]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=262_144))]
     pub snap: Option<u32>,
+}
+
+/// Options of `ping`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Exit status: 0 if there was an answer, 1 if not.
+
+Examples:
+  paceline ping 10.0.0.2
+  paceline ping fd00::2 --vrf blue --count 1 --size 1400")]
+pub struct Ping {
+    /// Who is asked
+    pub address: IpAddr,
+    /// The routing table that leads there
+    #[arg(long, value_name = "NAME", default_value = VrfName::DEFAULT)]
+    pub vrf: VrfName,
+    /// The address to ask from [default: that of the interface that leads there]
+    #[arg(long, value_name = "ADDRESS")]
+    pub source: Option<IpAddr>,
+    /// How many requests
+    #[arg(long, short, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: u32,
+    /// Seconds between two
+    #[arg(long, short, value_name = "S", default_value_t = 1.0, value_parser = interval)]
+    pub interval: f64,
+    /// Bytes behind the ICMP header, up to 65000
+    #[arg(long, short, value_name = "BYTES", default_value_t = 56, value_parser = clap::value_parser!(u16).range(..=65_000))]
+    pub size: u16,
+    /// Time to live, or hop limit
+    #[arg(long, short, value_name = "HOPS", default_value_t = 64, value_parser = clap::value_parser!(u8).range(1..))]
+    pub ttl: u8,
+    /// Let no router cut it
+    #[arg(long)]
+    pub whole: bool,
+}
+
+fn interval(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| "must be a number of seconds from 0 to 3600".into())
 }
 
 #[cfg(test)]

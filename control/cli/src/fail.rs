@@ -1,6 +1,7 @@
 //! How a command ends when it cannot do what it was asked.
 
 use std::io::{self, IsTerminal, Write};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,6 +32,9 @@ pub enum Fail {
         /// What the system said.
         source: io::Error,
     },
+    /// A ping without an answer.
+    #[error("no answer from {0}")]
+    NoAnswer(IpAddr),
     /// The runtime, or standard output.
     #[error("{0}")]
     System(io::Error),

@@ -7,6 +7,7 @@ mod check;
 mod config;
 mod fail;
 mod pcap;
+mod ping;
 mod run;
 mod show;
 mod table;
@@ -39,6 +40,7 @@ fn execute(args: Args) -> Result<(), Fail> {
         Command::Clear(Clear::Network { id }) => ask(show::clear_network(&client, id)),
         Command::Clear(Clear::Trace) => ask(trace::clear(&client)),
         Command::Pcap(options) => ask(pcap::capture(&client, options)),
+        Command::Ping(options) => ask(ping::ping(&client, options)),
         Command::Bench(options) => bench::bench(&options),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "paceline", &mut io::stdout());

@@ -78,7 +78,7 @@ fn topology(members: &[&str]) -> Topology {
         members: members.iter().map(|name| ((*name).into(), MemberSpec::default())).collect(),
         static_macs: Vec::new(),
     };
-    Topology { interfaces, bridges: [("br".into(), bridge)].into() }
+    Topology { interfaces, bridges: [("br".into(), bridge)].into(), ..Topology::default() }
 }
 
 fn frame(mark: u8) -> Vec<u8> {

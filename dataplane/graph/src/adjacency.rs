@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use paceline_wire::ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN, Mac, write_header};
 
 /// What is done with the packets of a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// The line was never written: as if there were no route.
     None,
@@ -55,7 +55,7 @@ pub enum IpVersion {
 }
 
 /// Where a neighbour is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Link {
     /// The interface it is behind.
     pub interface: u16,
@@ -160,6 +160,13 @@ impl Adjacency {
         }
         let target = Target::new(Action::Balance, paths.len() as u16, 0);
         self.0[0].store(target.0, Release);
+    }
+
+    /// Does what another line does.
+    pub fn copy(&self, other: &Adjacency) {
+        for (to, from) in self.0.iter().zip(&other.0).rev() {
+            to.store(from.load(Acquire), Release);
+        }
     }
 
     fn write_header(&self, link: Link, destination: Mac) {

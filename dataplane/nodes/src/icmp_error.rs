@@ -83,7 +83,7 @@ fn write(out: &mut [u8], ip: &[u8], is_v4: bool, reason: Reason, mtu: u32, own: 
             Reason::TtlExpired => icmpv4::Problem::TtlExceeded,
             Reason::NeedsFragmentation => icmpv4::Problem::FragmentationNeeded { mtu: mtu as u16 },
             Reason::Prohibited => icmpv4::Problem::AdminProhibited,
-            Reason::Unreachable => icmpv4::Problem::HostUnreachable,
+            Reason::Unreachable | Reason::NoNeighbour => icmpv4::Problem::HostUnreachable,
             Reason::NoRoute => icmpv4::Problem::NetUnreachable,
             _ => return None,
         };
@@ -93,7 +93,7 @@ fn write(out: &mut [u8], ip: &[u8], is_v4: bool, reason: Reason, mtu: u32, own: 
             Reason::TtlExpired => icmpv6::Problem::HopLimitExceeded,
             Reason::NeedsFragmentation => icmpv6::Problem::TooBig { mtu },
             Reason::Prohibited => icmpv6::Problem::AdminProhibited,
-            Reason::Unreachable => icmpv6::Problem::AddressUnreachable,
+            Reason::Unreachable | Reason::NoNeighbour => icmpv6::Problem::AddressUnreachable,
             Reason::NoRoute => icmpv6::Problem::NoRoute,
             _ => return None,
         };

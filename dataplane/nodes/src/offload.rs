@@ -103,8 +103,11 @@ impl Node for Offload {
     }
 }
 
-/// Fills in the checksum that a request asks for. Its field must lie in the first segment, as headers do.
-pub(crate) fn finish_checksum(packet: &mut Packet, request: &VnetHdr) -> Result<(), Reason> {
+/// Fills in the checksum that a request asks for, and takes the request off.
+///
+/// # Errors
+/// [`Reason::BadOffload`]: the field is not in the first segment, where headers are.
+pub fn finish_checksum(packet: &mut Packet, request: &VnetHdr) -> Result<(), Reason> {
     let (start, offset) = (request.csum_start as usize, request.csum_offset as usize);
     let sum = checksum::finish_partial(packet.segments(), start, offset).ok_or(Reason::BadOffload)?;
     let field = packet.data_mut().get_mut(start + offset..).and_then(<[u8]>::first_chunk_mut);

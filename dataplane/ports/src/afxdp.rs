@@ -94,6 +94,8 @@ pub struct AfxdpPort {
     /// What the kernel dropped: in all, and of that what still has to be counted.
     missed: u64,
     uncounted: u64,
+    /// The device's address when it was opened.
+    station: Option<[u8; 6]>,
 }
 
 impl AfxdpPort {
@@ -109,6 +111,7 @@ impl AfxdpPort {
         }
         let ifindex =
             link::index(&config.device).map_err(|source| PortError::Device { device: device(), source })?;
+        let station = config.device.parse().ok().and_then(|name| link::mac(&name).ok());
         let options =
             Options { ring_size: config.ring_size, zero_copy: config.zero_copy, multi_buffer: false };
         let program = Program::load(config.queues as u32, false).map_err(failed)?;
@@ -129,6 +132,7 @@ impl AfxdpPort {
                 let redirect = Arc::new(Redirect { attachment, _program: program });
                 for port in &mut ports {
                     port.redirect = Some(Arc::clone(&redirect));
+                    port.station = station;
                 }
                 Ok(ports)
             }
@@ -154,6 +158,7 @@ impl AfxdpPort {
             fault: None,
             missed: 0,
             uncounted: 0,
+            station: None,
         }
     }
 
@@ -302,6 +307,10 @@ fn fault(error: &io::Error) -> &'static str {
 impl Port for AfxdpPort {
     fn kind(&self) -> &'static str {
         "afxdp"
+    }
+
+    fn station(&self) -> Option<[u8; 6]> {
+        self.station
     }
 
     #[inline]

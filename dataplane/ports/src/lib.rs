@@ -23,6 +23,7 @@ use paceline_graph::{Capabilities, Drops, Reason};
 
 pub use afxdp::{AfxdpConfig, AfxdpContext, AfxdpPort};
 pub use error::PortError;
+pub use frame::copy_in;
 pub use generator::{Addresses, GeneratorConfig, GeneratorPort, Order, Sizes, Span, StreamConfig};
 pub use memory::{MemoryPeer, MemoryPort};
 pub use null::NullPort;
@@ -47,6 +48,11 @@ pub trait Port: Send {
     /// What the port does to unfinished packets by itself.
     fn capabilities(&self) -> Capabilities {
         Capabilities::NONE
+    }
+
+    /// The Ethernet address of the device, if what is sent to it comes in here. A TAP's is that of whoever is at its other end.
+    fn station(&self) -> Option<[u8; 6]> {
+        None
     }
 
     /// Readable when [`receive`](Port::receive) would return packets. `None`: the port must be polled (generators, memory).

@@ -43,6 +43,8 @@ pub struct PacketPort {
     patience: u32,
     /// Frames that the kernel dropped as the socket was full, and that still have to be counted.
     missed: u64,
+    /// The device's address when it was opened.
+    station: Option<[u8; 6]>,
 }
 
 /// What became of one receive slot.
@@ -77,6 +79,7 @@ impl PacketPort {
             spill: vec![0; RX_BATCH * LARGEST].into(),
             patience: 0,
             missed: 0,
+            station: config.device.parse().ok().and_then(|name| link::mac(&name).ok()),
         })
     }
 
@@ -197,6 +200,10 @@ fn put_back(packet: &mut Packet, tag: VlanTag) -> Result<(), Reason> {
 impl Port for PacketPort {
     fn kind(&self) -> &'static str {
         "packet"
+    }
+
+    fn station(&self) -> Option<[u8; 6]> {
+        self.station
     }
 
     #[inline]

@@ -39,6 +39,17 @@ pub const fn solicited_node(address: &[u8; 16]) -> [u8; 16] {
     [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]
 }
 
+/// Whether an IPv6 packet looks like one of neighbour discovery, and so is not to be routed. What it says is for
+/// [`parse`] to check.
+pub fn is_discovery(packet: &[u8]) -> bool {
+    let kind = packet.get(ipv6::HEADER_LEN).copied().unwrap_or_default();
+    Ipv6Header::read(packet).is_some_and(|header| {
+        header.next_header == icmpv6::PROTOCOL
+            && header.hop_limit == HOP_LIMIT
+            && (ROUTER_SOLICITATION..=NEIGHBOR_ADVERTISEMENT).contains(&kind)
+    })
+}
+
 /// Asks who has an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Solicitation {

@@ -11,6 +11,7 @@ mod bridges;
 mod command;
 mod engine;
 mod idle;
+mod routing;
 mod sleeper;
 mod spec;
 mod view;
@@ -19,6 +20,13 @@ mod worker;
 pub use command::{Command, Reply};
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use idle::{Mode, WakeUp};
-pub use spec::{BridgeSpec, InterfaceSpec, MemberSpec, Topology, VlanSpec};
-pub use view::{BridgeView, DropView, InterfaceView, MacView, NodeView, WorkerView};
-pub use worker::{Link, Turn, Worker, WorkerCounters};
+pub use routing::{PingError, PingRequest, PingTicket};
+pub use spec::{
+    BridgeSpec, InterfaceSpec, MemberSpec, OverSpec, PathSpec, RouteSpec, RoutedSpec, Topology, VlanSpec,
+    VrfSpec,
+};
+pub use view::{
+    BridgeView, DropView, InterfaceView, MacView, NeighbourView, NodeView, PingView, RouteView, VrfView,
+    WorkerView,
+};
+pub use worker::{Handover, Link, Turn, Worker, WorkerCounters};

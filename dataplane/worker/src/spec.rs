@@ -1,8 +1,11 @@
 //! What control wants of the workers: interfaces and bridges, in names.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
+use ipnet::IpNet;
 use paceline_graph::UnknownUnicast;
+use paceline_wire::ethernet::Mac;
 
 /// All interfaces and bridges that should carry packets. Given whole to [`Engine::configure`](crate::Engine::configure).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +14,76 @@ pub struct Topology {
     pub interfaces: BTreeMap<String, InterfaceSpec>,
     /// Bridges by name.
     pub bridges: BTreeMap<String, BridgeSpec>,
+    /// Routed interfaces by name. One over a port has that port's name.
+    pub routed: BTreeMap<String, RoutedSpec>,
+    /// Routing tables by name; that of every routed interface is among them, or is empty.
+    pub vrfs: BTreeMap<String, VrfSpec>,
+}
+
+/// A routed interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutedSpec {
+    /// What it lies on.
+    pub over: OverSpec,
+    /// Name of the routing table of what comes in by it.
+    pub vrf: String,
+    /// Its Ethernet address; none: that of the port's device if a station has it, or else one made of its name.
+    pub mac: Option<Mac>,
+    /// Largest IP packet that leaves by it, in bytes: 68 to 65535.
+    pub mtu: u16,
+    /// Its addresses, each with the prefix length of its subnet.
+    pub addresses: Vec<IpNet>,
+    /// Nothing is routed between two isolated interfaces.
+    pub isolated: bool,
+    /// Whether it answers for every address that is reached by another interface (RFC 1027, RFC 4389).
+    pub proxy_arp: bool,
+    /// Neighbours that are not asked for.
+    pub neighbours: BTreeMap<IpAddr, Mac>,
+    /// The station at the other end of a link of two: nobody is asked for.
+    pub peer: Option<Mac>,
+}
+
+/// What a routed interface lies on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OverSpec {
+    /// The port of its own name.
+    Port,
+    /// A bridge, or one VLAN of it.
+    Bridge {
+        /// Name of the bridge.
+        bridge: String,
+        /// The VLAN, if the bridge's members have any.
+        vlan: Option<u16>,
+    },
+}
+
+/// A routing table, beside the routes that addresses and neighbours of its interfaces make, over which these win.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VrfSpec {
+    /// Routes by prefix.
+    pub routes: BTreeMap<IpNet, RouteSpec>,
+}
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteSpec {
+    /// To next hops, 1 to 14, among which flows are spread.
+    Via(Vec<PathSpec>),
+    /// Nowhere, without a word.
+    Blackhole,
+    /// Nowhere: the sender is told that the destination cannot be reached.
+    Unreachable,
+    /// Nowhere: the sender is told that this is forbidden.
+    Prohibit,
+}
+
+/// A next hop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathSpec {
+    /// The router to hand packets to; none: each packet's own destination is on the link.
+    pub via: Option<IpAddr>,
+    /// The interface to leave by; none: the one whose subnet `via` is in.
+    pub interface: Option<String>,
 }
 
 /// Settings of an interface.

@@ -131,3 +131,68 @@ pub struct BridgeView {
     /// Frames from an address that is configured for another port.
     pub misplaced: u64,
 }
+
+/// A route.
+#[derive(Clone, Debug, Serialize)]
+pub struct RouteView {
+    /// Routing table.
+    pub vrf: String,
+    /// Prefix.
+    pub prefix: String,
+    /// Where it comes from: `static` (configuration or command), `connected` (a subnet of an interface), `local` (an address of the
+    /// switch), `neighbour`.
+    pub origin: &'static str,
+    /// `forward`, `local`, `blackhole`, `unreachable`, `prohibit`; `inactive` if no interface leads to its next hops.
+    pub action: &'static str,
+    /// Next hops: address, if any, and interface.
+    pub next_hops: Vec<String>,
+}
+
+/// A neighbour.
+#[derive(Clone, Debug, Serialize)]
+pub struct NeighbourView {
+    /// Interface it is behind.
+    pub interface: String,
+    /// Its IP address.
+    pub address: String,
+    /// Its Ethernet address, if it is known.
+    pub mac: Option<String>,
+    /// `static`, `reachable`, `stale`, `probing`, `incomplete` or `failed`.
+    pub state: &'static str,
+    /// Seconds since it has this Ethernet address, or has failed.
+    pub age_s: u64,
+    /// Packets that wait for it.
+    pub waiting: usize,
+}
+
+/// A routing table.
+#[derive(Clone, Debug, Serialize)]
+pub struct VrfView {
+    /// Its name.
+    pub name: String,
+    /// Its interfaces.
+    pub interfaces: Vec<String>,
+    /// IPv4 and IPv6 routes.
+    pub routes: usize,
+    /// Bytes of memory.
+    pub bytes: usize,
+}
+
+/// What became of an echo request.
+#[derive(Clone, Debug, Serialize)]
+pub struct PingView {
+    /// `reply`, `error` (somebody on the way told that it cannot arrive) or `silence`.
+    pub outcome: &'static str,
+    /// The address that asked.
+    pub source: String,
+    /// Who answered.
+    pub from: Option<String>,
+    /// Bytes behind the ICMP header of the answer.
+    pub bytes: usize,
+    /// Time to live or hop limit that the answer had left.
+    pub ttl: Option<u8>,
+    /// Type and code of the error.
+    pub icmp: Option<(u8, u8)>,
+    /// Microseconds from the request to the answer, as the switch's control thread saw them.
+    pub time_us: u64,
+}

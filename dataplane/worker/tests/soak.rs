@@ -143,7 +143,7 @@ impl Soak {
         }
         let all = names.into_iter().chain(FLOODED);
         let interfaces = all.map(|name| (name.to_string(), InterfaceSpec { mtu: 1500 })).collect();
-        self.engine.configure(Topology { interfaces, bridges }).expect("configured");
+        self.engine.configure(Topology { interfaces, bridges, ..Topology::default() }).expect("configured");
     }
 
     /// Changes the configuration, and returns when nothing is under way that belongs to the one before.

@@ -146,6 +146,18 @@ pub fn set_mtu(name: &IfName, bytes: u32) -> io::Result<()> {
     ioctl(libc::SIOCSIFMTU, &mut request)
 }
 
+/// The interface's Ethernet address.
+///
+/// # Errors
+/// ENODEV when there is no such interface.
+pub fn mac(name: &IfName) -> io::Result<[u8; 6]> {
+    let mut request = name.ifreq();
+    ioctl(libc::SIOCGIFHWADDR, &mut request)?;
+    // SAFETY: SIOCGIFHWADDR fills `ifru_hwaddr`.
+    let address = unsafe { request.ifr_ifru.ifru_hwaddr }.sa_data;
+    Ok(std::array::from_fn(|index| address[index].cast_unsigned()))
+}
+
 /// Sets the interface's address. Most devices take it while they are up.
 ///
 /// # Errors
@@ -214,6 +226,7 @@ mod tests {
         net.run(|| {
             let left: IfName = "left".parse().unwrap();
             set_mac(&left, [2, 0, 0, 0, 0, 9]).unwrap();
+            assert_eq!(mac(&left).unwrap(), [2, 0, 0, 0, 0, 9]);
             assert!(set_mac(&left, [1, 0, 0, 0, 0, 9]).is_err(), "a group address");
             assert_eq!(name(index("left").unwrap()).unwrap(), left);
             assert!(!is_up(&left).unwrap());

@@ -18,6 +18,9 @@ pub fn of(what: What) -> (&'static [Column], &'static str) {
         What::Interfaces => (INTERFACES, "no interfaces"),
         What::Bridges => (BRIDGES, "no bridges"),
         What::Macs => (MACS, "no addresses"),
+        What::Vrfs => (VRFS, "no routing tables"),
+        What::Routes => (ROUTES, "no routes"),
+        What::Neighbours => (NEIGHBOURS, "no neighbours"),
         What::Runtime => (RUNTIME, "no packets yet"),
         What::Drops => (DROPS, "no drops"),
         What::Networks => (NETWORKS, "no networks"),
@@ -58,6 +61,30 @@ const MACS: &[Column] = &[
     text("interface", field!("interface")),
     text("kind", |row| if row["is_static"] == true { "static" } else { "learned" }.into()),
     number("age", |row| if row["is_static"] == true { "-".into() } else { format!("{} s", row["age_s"]) }),
+];
+
+const VRFS: &[Column] = &[
+    text("vrf", field!("name")),
+    words("interfaces", field!("interfaces")),
+    number("routes", field!("routes")),
+    number("memory", |row| format!("{} KiB", row["bytes"].as_u64().unwrap_or_default() / 1024)),
+];
+
+const ROUTES: &[Column] = &[
+    text("vrf", field!("vrf")),
+    text("prefix", field!("prefix")),
+    text("origin", field!("origin")),
+    text("action", field!("action")),
+    words("next hops", field!("next_hops")),
+];
+
+const NEIGHBOURS: &[Column] = &[
+    text("interface", field!("interface")),
+    text("address", field!("address")),
+    text("mac", field!("mac")),
+    text("state", field!("state")),
+    number("since", |row| format!("{} s", row["age_s"])),
+    number("waiting", field!("waiting")),
 ];
 
 const RUNTIME: &[Column] = &[

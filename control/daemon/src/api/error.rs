@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use paceline_cnm::DriverError;
 use paceline_store::StoreError;
-use paceline_worker::EngineError;
+use paceline_worker::{EngineError, PingError};
 use serde_json::json;
 
 /// Why a request was not served.
@@ -34,6 +34,12 @@ pub enum ApiError {
     /// There is no such network, or several.
     #[error("{0:?} is not the beginning of exactly one network's ID; `paceline show networks` lists them")]
     Network(String),
+    /// No echo request was sent.
+    #[error(transparent)]
+    Ping(#[from] PingError),
+    /// The switch ended in the middle.
+    #[error("the switch is stopping")]
+    Stopping,
     /// The driver refused.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -55,7 +61,9 @@ impl ApiError {
             Self::Engine(EngineError::Unknown(_)) | Self::Bridge(_) | Self::Network(_) | Self::Path(_) => {
                 StatusCode::NOT_FOUND
             }
-            Self::Engine(EngineError::Capturing(_)) | Self::Driver(_) => StatusCode::CONFLICT,
+            Self::Ping(PingError::Vrf(_)) => StatusCode::NOT_FOUND,
+            Self::Engine(EngineError::Capturing(_)) | Self::Driver(_) | Self::Ping(_) => StatusCode::CONFLICT,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Engine(_) | Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -2,10 +2,11 @@
 //!
 //! | | |
 //! |---|---|
-//! | `GET /v1/version`, `interfaces`, `bridges`, `macs`, `runtime`, `drops`, `buffers`, `workers` | what the workers do |
+//! | `GET /v1/version`, `interfaces`, `bridges`, `macs`, `vrfs`, `routes`, `neighbours`, `runtime`, `drops`, `buffers`, `workers` | what the workers do |
 //! | `GET /v1/networks`, `endpoints` | what Docker asked for |
 //! | `POST /v1/trace {"count", "port"}`, `GET`, `DELETE` | the ways of packets |
 //! | `POST /v1/clear/macs {"bridge"}`, `clear/network {"network"}`, `clear/trace` | forget |
+//! | `POST /v1/ping {"address", "vrf", "source", "size", "ttl", "whole"}` | an echo request, and what became of it |
 //! | `POST /v1/capture {"port", "snap", "count", "seconds"}` | frames, as a pcap stream |
 //!
 //! Lists are arrays of objects. Errors are `{"error": "…"}` with a status of 4xx or 5xx.
@@ -13,6 +14,7 @@
 mod capture;
 mod clear;
 mod error;
+mod ping;
 mod show;
 mod trace;
 mod views;
@@ -26,6 +28,7 @@ use axum::routing::{get, post};
 pub use capture::CaptureRequest;
 pub use clear::{ClearMacs, ClearNetwork};
 pub use error::ApiError;
+pub use ping::AskPing;
 pub use trace::TraceRequest;
 
 use crate::Switch;
@@ -37,6 +40,9 @@ pub fn router(switch: Arc<Switch>) -> Router {
         .route("/interfaces", get(show::interfaces))
         .route("/bridges", get(show::bridges))
         .route("/macs", get(show::macs))
+        .route("/vrfs", get(show::vrfs))
+        .route("/routes", get(show::routes))
+        .route("/neighbours", get(show::neighbours))
         .route("/runtime", get(show::runtime))
         .route("/drops", get(show::drops))
         .route("/buffers", get(show::buffers))
@@ -47,6 +53,7 @@ pub fn router(switch: Arc<Switch>) -> Router {
         .route("/clear/macs", post(clear::macs))
         .route("/clear/network", post(clear::network))
         .route("/clear/trace", post(trace::clear))
+        .route("/ping", post(ping::ping))
         .route("/capture", post(capture::capture))
         .method_not_allowed_fallback(async |method: Method| ApiError::Method(method.to_string()));
     Router::new()

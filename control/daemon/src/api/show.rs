@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use paceline_worker::{BridgeView, DropView, InterfaceView, MacView, NodeView, WorkerView};
+use paceline_worker::{
+    BridgeView, DropView, InterfaceView, MacView, NeighbourView, NodeView, RouteView, VrfView, WorkerView,
+};
 
 use super::views::{self, BuffersView, EndpointView, NetworkView, VersionView};
 use crate::Switch;
@@ -35,6 +37,18 @@ pub async fn bridges(State(switch): Shared) -> Json<Vec<BridgeView>> {
 
 pub async fn macs(State(switch): Shared) -> Json<Vec<MacView>> {
     Json(switch.engine(|engine| engine.macs(None)))
+}
+
+pub async fn routes(State(switch): Shared) -> Json<Vec<RouteView>> {
+    Json(switch.engine(|engine| engine.routes()))
+}
+
+pub async fn neighbours(State(switch): Shared) -> Json<Vec<NeighbourView>> {
+    Json(switch.engine(|engine| engine.neighbours()))
+}
+
+pub async fn vrfs(State(switch): Shared) -> Json<Vec<VrfView>> {
+    Json(switch.engine(|engine| engine.vrfs()))
 }
 
 pub async fn runtime(State(switch): Shared) -> Json<Vec<NodeView>> {

@@ -4,8 +4,14 @@ use std::collections::BTreeMap;
 
 use paceline_graph::UnknownUnicast;
 use paceline_model::config::{StaticMac, UnknownUnicast as Configured};
-use paceline_model::{Desired, DesiredBridge, Membership, VlanMode};
-use paceline_worker::{BridgeSpec, InterfaceSpec, MemberSpec, Topology, VlanSpec};
+use paceline_model::{
+    Desired, DesiredBridge, DesiredInterface, DesiredVrf, MacAddr, Membership, Over, Path, Route, VlanMode,
+};
+use paceline_wire::ethernet::Mac;
+use paceline_worker::{
+    BridgeSpec, InterfaceSpec, MemberSpec, OverSpec, PathSpec, RouteSpec, RoutedSpec, Topology, VlanSpec,
+    VrfSpec,
+};
 
 /// All interfaces and bridges. Ports that could not be opened are in it too: the engine passes over names that it does not
 /// have.
@@ -18,7 +24,53 @@ pub fn topology(desired: &Desired) -> Topology {
             .iter()
             .map(|(name, bridge)| (name.to_string(), self::bridge(bridge)))
             .collect(),
+        routed: desired
+            .interfaces
+            .iter()
+            .map(|(name, routed)| (name.to_string(), self::routed(routed)))
+            .collect(),
+        vrfs: desired.vrfs.iter().map(|(name, vrf)| (name.to_string(), self::vrf(vrf))).collect(),
     }
+}
+
+fn routed(interface: &DesiredInterface) -> RoutedSpec {
+    RoutedSpec {
+        over: match &interface.over {
+            Over::Port(_) => OverSpec::Port,
+            Over::Bridge { bridge, vlan } => {
+                OverSpec::Bridge { bridge: bridge.to_string(), vlan: vlan.map(Into::into) }
+            }
+        },
+        vrf: interface.vrf.to_string(),
+        mac: interface.mac.map(mac),
+        mtu: interface.mtu,
+        addresses: interface.addresses.clone(),
+        isolated: interface.isolated,
+        proxy_arp: interface.proxy_arp,
+        neighbours: interface.neighbours.iter().map(|(address, at)| (*address, mac(*at))).collect(),
+        peer: interface.peer.map(mac),
+    }
+}
+
+fn mac(mac: MacAddr) -> Mac {
+    Mac::from_octets(mac.octets())
+}
+
+fn vrf(vrf: &DesiredVrf) -> VrfSpec {
+    VrfSpec { routes: vrf.routes.iter().map(|(prefix, route)| (*prefix, self::route(route))).collect() }
+}
+
+fn route(route: &Route) -> RouteSpec {
+    match route {
+        Route::Via(paths) => RouteSpec::Via(paths.iter().map(path).collect()),
+        Route::Blackhole => RouteSpec::Blackhole,
+        Route::Unreachable => RouteSpec::Unreachable,
+        Route::Prohibit => RouteSpec::Prohibit,
+    }
+}
+
+fn path(path: &Path) -> PathSpec {
+    PathSpec { via: path.via, interface: path.interface.as_ref().map(ToString::to_string) }
 }
 
 fn bridge(bridge: &DesiredBridge) -> BridgeSpec {

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use paceline_graph::{Hop, Reason, Vrf};
 use paceline_wire::flow::extract_v6;
 use paceline_wire::input::{check_v6, reach_v6};
-use paceline_wire::ipv6::Ipv6Header;
+use paceline_wire::ipv6::{self, Ipv6Header};
+use paceline_wire::ndp;
 
 use super::{Family, fault, routed};
 use crate::hop;
@@ -42,6 +43,11 @@ impl Family for Ip6 {
 
     fn address(address: u128) -> IpAddr {
         Ipv6Addr::from(address).into()
+    }
+
+    fn is_for_control(packet: &[u8]) -> bool {
+        let is_link_local = |header: &Ipv6Header| ipv6::is_link_local(&header.destination);
+        ndp::is_discovery(packet) || Ipv6Header::read(packet).is_some_and(is_link_local)
     }
 
     /// Only senders cut IPv6 packets (RFC 8200 §4.5).

@@ -6,30 +6,34 @@
 mod capture;
 mod error;
 mod orders;
+mod publish;
 mod trace;
 mod views;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use paceline_buf::{Pool, PoolConfig};
-use paceline_graph::{
-    Capabilities, Capture, Interface, InterfaceCounters, MAX_INTERFACES, NO_DOMAIN, Snapshot,
-};
-use paceline_nodes::Features;
+use paceline_graph::{Capabilities, Capture, InterfaceCounters, MAX_INTERFACES, Punt};
 use paceline_ports::{LinkState, Port};
+use paceline_wire::ethernet::Mac;
 
-use crate::bridges::{Domains, Place};
+use crate::bridges::Domains;
 use crate::command::{Command, Reply};
-use crate::idle::Mode;
+use crate::idle::{Mode, WakeUp};
+use crate::routing::{PingError, PingRequest, PingTicket, Routing, Server};
 use crate::spec::Topology;
+use crate::view::PingView;
 use crate::worker::{Link, Worker};
 pub use error::EngineError;
 use orders::PATIENCE;
 use trace::Tracing;
+
+/// Packets that may wait for control. Their buffers are the pool's, so it is a fraction of it.
+const PUNT: usize = 1024;
 
 /// What an engine is made of.
 #[derive(Clone, Debug)]
@@ -66,6 +70,10 @@ struct Attached {
     capture: Option<Arc<Capture>>,
     /// Whether the topology names it, and thus the snapshot has it.
     mtu: Option<u32>,
+    /// The other end, if it is one of the two ends of a bridge's routed leg, and has no port.
+    peer: Option<u16>,
+    /// The address of its device, if a station has it.
+    mac: Option<Mac>,
 }
 
 struct Member {
@@ -85,6 +93,10 @@ pub struct Engine {
     topology: Topology,
     domains: Domains,
     bridges: BTreeMap<u16, String>,
+    routing: Arc<Mutex<Routing>>,
+    punt: Arc<Punt>,
+    /// There from the start on, but for the time that workers are started.
+    server: Option<Server>,
     tracing: Tracing,
     patience: Duration,
     started: Instant,
@@ -105,7 +117,8 @@ impl Engine {
             return Err(EngineError::Core { core: *core, allowed });
         }
         let pool = Pool::new(config.pool)?;
-        let team = Worker::team(config.cores.len(), &pool, config.mode, config.idle_spin)?;
+        let control = WakeUp::new()?;
+        let team = Worker::team(config.cores.len(), &pool, config.mode, config.idle_spin, &control)?;
         // From here on an error ends the workers that run, with the engine.
         let mut engine = Engine {
             pool,
@@ -115,6 +128,9 @@ impl Engine {
             topology: Topology::default(),
             domains: Domains::default(),
             bridges: BTreeMap::new(),
+            routing: Arc::new(Mutex::new(Routing::new())),
+            punt: Arc::new(Punt::new(PUNT)),
+            server: None,
             tracing: Tracing::default(),
             patience: PATIENCE,
             started: Instant::now(),
@@ -139,6 +155,10 @@ impl Engine {
             })?;
             engine.workers.push(Member { link, thread: Some(thread), core, owed: 0 });
         }
+        if let Some(first) = engine.workers.first() {
+            let (routing, punt) = (Arc::clone(&engine.routing), Arc::clone(&engine.punt));
+            engine.server = Some(Server::start(routing, punt, control, &engine.pool, first.link.handover())?);
+        }
         Ok(engine)
     }
 
@@ -160,7 +180,8 @@ impl Engine {
 
     /// Names of the interfaces that are attached.
     pub fn attached(&self) -> Vec<String> {
-        self.interfaces.iter().flatten().map(|i| i.name.to_string()).collect()
+        let ports = self.interfaces.iter().flatten().filter(|i| i.peer.is_none());
+        ports.map(|i| i.name.to_string()).collect()
     }
 
     /// Gives queue pairs of one interface to the workers: one to each of as many workers. What other workers send to it is
@@ -176,11 +197,9 @@ impl Engine {
         let Some(first) = ports.first().filter(|_| queues <= workers) else {
             return Err(EngineError::Queues { name: name.into(), queues, workers });
         };
-        let index = self.interfaces.iter().position(Option::is_none).unwrap_or(self.interfaces.len());
-        if index >= MAX_INTERFACES {
-            return Err(EngineError::Full);
-        }
-        let (kind, capabilities) = (first.kind(), first.capabilities());
+        let index = usize::from(self.vacant()?);
+        let (kind, capabilities, mac) =
+            (first.kind(), first.capabilities(), first.station().map(Mac::from_octets));
         let counters: Arc<[InterfaceCounters]> = (0..workers).map(|_| InterfaceCounters::default()).collect();
         // Interfaces with fewer queues than there are workers are spread over them.
         let owners: Vec<usize> = (0..queues).map(|q| (index + q) % workers).collect();
@@ -201,10 +220,9 @@ impl Engine {
             state: LinkState::Up,
             capture: None,
             mtu: None,
+            peer: None,
+            mac,
         };
-        if index == self.interfaces.len() {
-            self.interfaces.push(None);
-        }
         self.interfaces[index] = Some(attached);
         Ok(())
     }
@@ -257,7 +275,7 @@ impl Engine {
     /// A worker that does not answer. It goes over to the new configuration when it can.
     pub fn configure(&mut self, topology: Topology) -> Result<(), EngineError> {
         self.topology = topology;
-        for attached in self.interfaces.iter_mut().flatten() {
+        for attached in self.interfaces.iter_mut().flatten().filter(|attached| attached.peer.is_none()) {
             attached.mtu = self.topology.interfaces.get(&*attached.name).map(|spec| spec.mtu);
         }
         self.publish()
@@ -267,6 +285,26 @@ impl Engine {
     pub fn second(&mut self) {
         self.domains.second();
         self.listen();
+        // A quiet point, for what neighbours that went have left behind.
+        let waits = self.routing().waits();
+        if waits && let Err(error) = self.publish() {
+            tracing::error!("memory of routes is not used again: {error}");
+        }
+    }
+
+    /// Has an echo request sent. What becomes of it is for [`ping_answer`](Engine::ping_answer) to tell, within 10 s.
+    ///
+    /// # Errors
+    /// No such table, no route, no address to ask from.
+    pub fn ping(&mut self, request: &PingRequest) -> Result<PingTicket, PingError> {
+        let ticket = self.routing().ping(request)?;
+        self.server.iter().for_each(Server::wake);
+        Ok(ticket)
+    }
+
+    /// What became of an echo request, told once; nothing while it is under way.
+    pub fn ping_answer(&mut self, ticket: PingTicket) -> Option<PingView> {
+        self.routing().ping_answer(ticket)
     }
 
     /// Stops the workers. Ports are closed.
@@ -293,77 +331,34 @@ impl Engine {
                 tracing::error!(worker, "a worker hangs: it is left behind");
             }
         }
+        // After the workers, which may leave it something until then.
+        self.server.iter_mut().for_each(Server::end);
         // Some may have been handed to a worker after it had ended.
         let mut cache = self.pool.cache();
         self.workers.iter().for_each(|member| member.link.free_handed_over(&mut cache));
+    }
+
+    /// A number that no interface has.
+    fn vacant(&mut self) -> Result<u16, EngineError> {
+        let index = self.interfaces.iter().position(Option::is_none).unwrap_or(self.interfaces.len());
+        if index >= MAX_INTERFACES {
+            return Err(EngineError::Full);
+        }
+        if index == self.interfaces.len() {
+            self.interfaces.push(None);
+        }
+        Ok(index as u16)
     }
 
     fn find(&self, name: &str) -> Option<u16> {
         let is = |i: &Option<Attached>| i.as_ref().is_some_and(|i| &*i.name == name);
         self.interfaces.iter().position(is).map(|i| i as u16)
     }
-
-    /// Builds the snapshot of what should be, and waits until all workers use it.
-    fn publish(&mut self) -> Result<(), EngineError> {
-        let interfaces = self.interfaces.iter().enumerate();
-        let configured = interfaces.filter_map(|(at, i)| Some((at as u16, i.as_ref()?)));
-        let numbers: HashMap<&str, u16> =
-            configured.filter(|(_, i)| i.mtu.is_some()).map(|(at, i)| (&*i.name, at)).collect();
-        let index = |name: &str| numbers.get(name).copied();
-        let (bridges, mut places) = self.domains.configure(&self.topology.bridges, index);
-        self.bridges = BTreeMap::new();
-        for (name, bridge) in &self.topology.bridges {
-            self.bridges.extend(bridge.members.keys().filter_map(|m| Some((index(m)?, name.clone()))));
-        }
-        let mut snapshot = Snapshot { bridges, ..Snapshot::default() };
-        for (index, attached) in self.interfaces.iter().enumerate() {
-            if let Some(attached) = attached
-                && let Some(mtu) = attached.mtu
-            {
-                let place = places.remove(&(index as u16));
-                snapshot.set_interface(index as u16, attached.interface(index as u16, mtu, place));
-            }
-        }
-        let snapshot = Arc::new(snapshot);
-        for worker in 0..self.workers.len() {
-            // The old snapshot ends here, on control's side.
-            self.order(worker, Command::Publish(Arc::clone(&snapshot)))?;
-        }
-        self.domains.forget_departed();
-        Ok(())
-    }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-impl Attached {
-    fn interface(&self, index: u16, mtu: u32, place: Option<Place>) -> Interface {
-        let place = place.unwrap_or(Place { domain: NO_DOMAIN, vlan: None, group: 0, isolated: false });
-        let features = Features {
-            routed: false,
-            vlan: place.vlan.is_some(),
-            capture: self.capture.is_some(),
-            capabilities: self.capabilities,
-        };
-        let (input, output) = paceline_nodes::arcs(index, features);
-        Interface {
-            name: Arc::clone(&self.name),
-            mtu,
-            input,
-            output,
-            domain: place.domain,
-            l3: None,
-            group: place.group,
-            isolated: place.isolated,
-            vlan: place.vlan,
-            capabilities: self.capabilities,
-            capture: self.capture.clone(),
-            counters: Arc::clone(&self.counters),
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The engine with real worker threads and memory ports.
 
 mod faults;
+mod routing;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -34,7 +35,7 @@ fn topology(members: &[&str]) -> Topology {
         members: members.iter().map(|m| ((*m).to_string(), MemberSpec::default())).collect(),
         static_macs: Vec::new(),
     };
-    Topology { interfaces, bridges: BTreeMap::from([("br".to_string(), spec)]) }
+    Topology { interfaces, bridges: BTreeMap::from([("br".to_string(), spec)]), ..Topology::default() }
 }
 
 fn frame(source: u8, destination: u8) -> Vec<u8> {

@@ -8,9 +8,12 @@ use paceline_graph::{Count, Drops, InterfaceCounters, UnknownUnicast};
 use paceline_ports::LinkState;
 use paceline_sys::cpu::tsc_hz;
 
+use super::publish::is_bridge_end;
 use super::{Attached, Engine};
 use crate::idle::Mode;
-use crate::view::{BridgeView, DropView, InterfaceView, MacView, NodeView, WorkerView};
+use crate::view::{
+    BridgeView, DropView, InterfaceView, MacView, NeighbourView, NodeView, RouteView, VrfView, WorkerView,
+};
 
 impl Engine {
     /// What the packet memory holds.
@@ -27,6 +30,7 @@ impl Engine {
     pub fn interfaces(&mut self) -> Vec<InterfaceView> {
         self.listen();
         let views = self.interfaces.iter().enumerate().filter_map(|(index, i)| Some((index, i.as_ref()?)));
+        let views = views.filter(|(_, i)| !is_bridge_end(&i.name));
         let mut views: Vec<_> =
             views.map(|(index, i)| i.view(self.bridges.get(&(index as u16)).cloned())).collect();
         views.sort_by(|a, b| a.name.cmp(&b.name));
@@ -116,6 +120,21 @@ impl Engine {
             });
         }
         views
+    }
+
+    /// All routes, ordered by table and prefix.
+    pub fn routes(&self) -> Vec<RouteView> {
+        self.routing().route_views(&self.topology)
+    }
+
+    /// All neighbours, ordered by interface and address.
+    pub fn neighbours(&self) -> Vec<NeighbourView> {
+        self.routing().neighbour_views()
+    }
+
+    /// All routing tables, ordered by name.
+    pub fn vrfs(&self) -> Vec<VrfView> {
+        self.routing().vrf_views()
     }
 
     /// All workers.

@@ -1,0 +1,70 @@
+//! `POST /v1/ping`: an echo request from the switch, and what became of it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use paceline_model::VrfName;
+use paceline_worker::{PingRequest, PingView};
+use serde::{Deserialize, Serialize};
+
+use super::error::ApiError;
+use crate::Switch;
+
+/// Time between two looks for the answer. What it says of time does not depend on this.
+const LOOK: Duration = Duration::from_millis(1);
+/// Bytes behind the ICMP header, as ping(8) has it.
+const SIZE: u16 = 56;
+
+/// An echo request.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskPing {
+    /// Who is asked.
+    pub address: IpAddr,
+    /// The routing table; none: `default`.
+    #[serde(default)]
+    pub vrf: VrfName,
+    /// The address to ask from; none: that of the interface that leads there.
+    #[serde(default)]
+    pub source: Option<IpAddr>,
+    /// Bytes behind the ICMP header, up to 65000.
+    #[serde(default = "size")]
+    pub size: u16,
+    /// Time to live or hop limit.
+    #[serde(default = "ttl")]
+    pub ttl: u8,
+    /// Whether routers may not cut it.
+    #[serde(default)]
+    pub whole: bool,
+}
+
+fn size() -> u16 {
+    SIZE
+}
+
+fn ttl() -> u8 {
+    64
+}
+
+pub async fn ping(
+    State(switch): State<Arc<Switch>>,
+    request: Result<Json<AskPing>, JsonRejection>,
+) -> Result<Json<PingView>, ApiError> {
+    let Json(AskPing { address, vrf, source, size, ttl, whole }) = request?;
+    let request = PingRequest { destination: address, vrf: vrf.to_string(), source, size, ttl, whole };
+    let ticket = switch.engine(|engine| engine.ping(&request))?;
+    // It gives up by itself, unless the switch stops first.
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if let Some(answer) = switch.engine(|engine| engine.ping_answer(ticket)) {
+            return Ok(Json(answer));
+        }
+        if switch.is_stopping() {
+            return Err(ApiError::Stopping);
+        }
+    }
+}

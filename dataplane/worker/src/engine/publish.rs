@@ -1,0 +1,230 @@
+//! From a topology in names to a snapshot, and to the workers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use paceline_graph::{Capabilities, Interface, InterfaceCounters, L3, NO_DOMAIN, Snapshot};
+use paceline_nodes::Features;
+use paceline_ports::LinkState;
+
+use super::{Attached, Engine, EngineError};
+use crate::bridges::Place;
+use crate::command::Command;
+use crate::routing::{Leg, Routing, Server, mac_of};
+use crate::spec::{BridgeSpec, MemberSpec, OverSpec, RoutedSpec, Topology, VlanSpec};
+
+/// The name of the bridge's end of a routed leg: no port's, as it has a character that those have not.
+fn bridge_end(leg: &str) -> String {
+    format!("{leg}{BRIDGE_END}")
+}
+
+const BRIDGE_END: &str = "/bridge";
+
+/// Whether this is the name of a bridge's end.
+pub(super) fn is_bridge_end(name: &str) -> bool {
+    name.ends_with(BRIDGE_END)
+}
+
+impl Engine {
+    /// Builds the snapshot of what should be, and waits until all workers use it.
+    pub(super) fn publish(&mut self) -> Result<(), EngineError> {
+        self.make_bridge_legs()?;
+        let interfaces = self.interfaces.iter().enumerate();
+        let configured = interfaces.filter_map(|(at, i)| Some((at as u16, i.as_ref()?)));
+        let numbers: HashMap<&str, u16> =
+            configured.filter(|(_, i)| i.mtu.is_some()).map(|(at, i)| (&*i.name, at)).collect();
+        let index = |name: &str| numbers.get(name).copied();
+        let specs = bridges(&self.topology);
+        let (bridges, mut places) = self.domains.configure(&specs, index);
+        self.bridges = BTreeMap::new();
+        for (name, bridge) in &specs {
+            self.bridges.extend(bridge.members.keys().filter_map(|m| Some((index(m)?, name.clone()))));
+        }
+        let legs = self.topology.routed.iter();
+        let legs =
+            legs.filter_map(|(name, spec)| self.leg(index(name)?, name, spec)).map(|leg| (leg.number, leg));
+        let mut part = self.routing().prepare(legs.collect(), &self.topology);
+        let mut snapshot = Snapshot {
+            bridges,
+            vrfs: part.vrfs,
+            adjacencies: part.adjacencies,
+            punt: Some(Arc::clone(&self.punt)),
+            ..Snapshot::default()
+        };
+        for (index, attached) in self.interfaces.iter().enumerate() {
+            if let Some(attached) = attached
+                && let Some(mtu) = attached.mtu
+            {
+                let index = index as u16;
+                let place = match part.legs.remove(&index) {
+                    Some((domain, l3)) => {
+                        let isolated = self.topology.routed.get(&*attached.name).is_some_and(|r| r.isolated);
+                        (Place { domain, vlan: None, group: 0, isolated }, Some(l3))
+                    }
+                    None => (places.remove(&index).unwrap_or(NOWHERE), None),
+                };
+                snapshot.set_interface(index, attached.interface(index, mtu, place));
+            }
+        }
+        let snapshot = Arc::new(snapshot);
+        for worker in 0..self.workers.len() {
+            // The old snapshot ends here, on control's side.
+            self.order(worker, Command::Publish(Arc::clone(&snapshot)))?;
+        }
+        self.domains.forget_departed();
+        self.routing().complete();
+        self.server.iter().for_each(Server::wake);
+        self.end_bridge_legs();
+        Ok(())
+    }
+
+    pub(super) fn routing(&self) -> MutexGuard<'_, Routing> {
+        self.routing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives numbers to the two ends of routed legs of bridges that are new.
+    fn make_bridge_legs(&mut self) -> Result<(), EngineError> {
+        let legs: Vec<(String, u32)> =
+            bridge_legs(&self.topology).map(|(n, r, ..)| (n.clone(), r.mtu.into())).collect();
+        for (name, mtu) in legs {
+            let end = bridge_end(&name);
+            if let (Some(routed), Some(bridged)) = (self.find(&name), self.find(&end)) {
+                for index in [routed, bridged] {
+                    if let Some(attached) = &mut self.interfaces[index as usize] {
+                        attached.mtu = Some(mtu);
+                    }
+                }
+                continue;
+            }
+            if self.find(&name).is_some() {
+                return Err(EngineError::Exists(name));
+            }
+            let routed = self.vacant()?;
+            self.interfaces[routed as usize] = Some(self.bridge_leg(&name, mtu, 0));
+            let bridged = match self.vacant() {
+                Ok(bridged) => bridged,
+                Err(error) => {
+                    self.interfaces[routed as usize] = None;
+                    return Err(error);
+                }
+            };
+            self.interfaces[bridged as usize] = Some(self.bridge_leg(&end, mtu, routed));
+            if let Some(attached) = &mut self.interfaces[routed as usize] {
+                attached.peer = Some(bridged);
+            }
+        }
+        // Those that should not be any more carry nothing from now on.
+        for index in self.ended_bridge_legs() {
+            if let Some(attached) = &mut self.interfaces[index as usize] {
+                attached.mtu = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees the numbers of ends that no worker knows any more.
+    fn end_bridge_legs(&mut self) {
+        for index in self.ended_bridge_legs() {
+            self.interfaces[index as usize] = None;
+            self.domains.flush_port(index);
+        }
+    }
+
+    fn ended_bridge_legs(&self) -> Vec<u16> {
+        let is_wanted =
+            |name: &str| bridge_legs(&self.topology).any(|(leg, ..)| leg == name || bridge_end(leg) == name);
+        let ends = self.interfaces.iter().enumerate().filter_map(|(at, i)| Some((at as u16, i.as_ref()?)));
+        ends.filter(|(_, i)| i.peer.is_some() && !is_wanted(&i.name)).map(|(at, _)| at).collect()
+    }
+
+    fn bridge_leg(&self, name: &str, mtu: u32, peer: u16) -> Attached {
+        Attached {
+            name: name.into(),
+            kind: "bvi",
+            capabilities: Capabilities::ALL,
+            counters: (0..self.workers.len()).map(|_| InterfaceCounters::default()).collect(),
+            owners: Vec::new(),
+            state: LinkState::Up,
+            capture: None,
+            mtu: Some(mtu),
+            peer: Some(peer),
+            mac: None,
+        }
+    }
+
+    /// A routed interface that there is.
+    fn leg(&self, number: u16, name: &str, spec: &RoutedSpec) -> Option<Leg> {
+        let attached = self.interfaces.get(number as usize)?.as_ref()?;
+        let features = attached.features(true, false);
+        let (_, output) = paceline_nodes::arcs(number, features);
+        Some(Leg {
+            name: Arc::clone(&attached.name),
+            number,
+            vrf: spec.vrf.clone(),
+            mac: spec.mac.or(attached.mac).unwrap_or_else(|| mac_of(name)),
+            mtu: spec.mtu,
+            addresses: spec.addresses.clone(),
+            proxy_arp: spec.proxy_arp,
+            statics: spec.neighbours.clone(),
+            peer: spec.peer,
+            out: *output.first()?,
+        })
+    }
+}
+
+const NOWHERE: Place = Place { domain: NO_DOMAIN, vlan: None, group: 0, isolated: false };
+
+impl Attached {
+    fn features(&self, routed: bool, vlan: bool) -> Features {
+        Features {
+            routed,
+            patch: self.peer.is_some(),
+            vlan,
+            capture: self.capture.is_some(),
+            capabilities: self.capabilities,
+        }
+    }
+
+    fn interface(&self, index: u16, mtu: u32, (place, l3): (Place, Option<L3>)) -> Interface {
+        let (input, output) = paceline_nodes::arcs(index, self.features(l3.is_some(), place.vlan.is_some()));
+        Interface {
+            name: Arc::clone(&self.name),
+            mtu,
+            input,
+            output,
+            domain: place.domain,
+            l3,
+            peer: self.peer,
+            group: place.group,
+            isolated: place.isolated,
+            vlan: place.vlan,
+            capabilities: self.capabilities,
+            capture: self.capture.clone(),
+            counters: Arc::clone(&self.counters),
+        }
+    }
+}
+
+/// Routed legs of bridges: name, what they are, the bridge and its VLAN.
+fn bridge_legs(topology: &Topology) -> impl Iterator<Item = (&String, &RoutedSpec, &String, Option<u16>)> {
+    topology.routed.iter().filter_map(|(name, spec)| match &spec.over {
+        OverSpec::Bridge { bridge, vlan } if topology.bridges.contains_key(bridge) => {
+            Some((name, spec, bridge, *vlan))
+        }
+        _ => None,
+    })
+}
+
+/// All bridges, with their ends of routed legs among their members. The address of a leg has its fixed place there.
+fn bridges(topology: &Topology) -> BTreeMap<String, BridgeSpec> {
+    let mut bridges = topology.bridges.clone();
+    for (name, spec, bridge, vlan) in bridge_legs(topology) {
+        let Some(bridge) = bridges.get_mut(bridge) else { continue };
+        let member =
+            MemberSpec { vlan: vlan.map_or(VlanSpec::Unaware, VlanSpec::Access), ..MemberSpec::default() };
+        bridge.members.insert(bridge_end(name), member);
+        let mac = spec.mac.unwrap_or_else(|| mac_of(name));
+        bridge.static_macs.push((mac.0, bridge_end(name), vlan));
+    }
+    bridges
+}

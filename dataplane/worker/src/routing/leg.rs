@@ -1,0 +1,91 @@
+//! A routed interface, as routing knows it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use paceline_graph::{Hop, IpVersion, L3, Link};
+use paceline_wire::ethernet::Mac;
+
+/// A routed interface that there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Leg {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its number.
+    pub number: u16,
+    /// Name of its routing table.
+    pub vrf: String,
+    /// Its own address.
+    pub mac: Mac,
+    /// Largest IP packet that leaves by it, in bytes.
+    pub mtu: u16,
+    /// Its addresses, each with its subnet's length.
+    pub addresses: Vec<IpNet>,
+    /// Whether it answers for addresses that are reached by other interfaces.
+    pub proxy_arp: bool,
+    /// Neighbours that are not asked for.
+    pub statics: BTreeMap<IpAddr, Mac>,
+    /// The one at the other end of a link of two.
+    pub peer: Option<Mac>,
+    /// Where its output arc begins.
+    pub out: Hop,
+}
+
+impl Leg {
+    /// The link that adjacencies on it have.
+    pub(crate) fn link(&self, version: IpVersion) -> Link {
+        Link { interface: self.number, mtu: self.mtu, source: self.mac, version }
+    }
+
+    /// What nodes know of it.
+    pub(crate) fn l3(&self) -> L3 {
+        let (mut address4, mut address6) = (None, None);
+        for net in &self.addresses {
+            match net.addr() {
+                IpAddr::V4(address) => _ = address4.get_or_insert(address),
+                IpAddr::V6(address) => _ = address6.get_or_insert(address),
+            }
+        }
+        L3 { mac: self.mac, address4, address6 }
+    }
+
+    /// Whether an address is its own.
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|net| net.addr() == address)
+    }
+
+    /// The address that it speaks to another from: that in the same subnet, or else the first of the family.
+    pub(crate) fn source(&self, to: IpAddr) -> Option<IpAddr> {
+        let same = || self.addresses.iter().filter(|net| net.addr().is_ipv4() == to.is_ipv4());
+        same().find(|net| net.contains(&to)).or_else(|| same().next()).map(IpNet::addr)
+    }
+
+    /// Whether an address is in one of its subnets.
+    pub(crate) fn covers(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|net| net.contains(&address))
+    }
+}
+
+/// An address for an interface that was given none, made of its name: locally administered (IEEE 802), and the same after every
+/// restart, so that neighbours need not learn another one.
+pub(crate) fn mac_of(name: &str) -> Mac {
+    // FNV-1a.
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let [.., a, b, c, d] = (hash ^ hash >> 32).to_be_bytes();
+    Mac::from_octets([0x02, 0xfe, a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_a_name_is_a_station_s() {
+        assert!(mac_of("uplink").is_station() && mac_of("uplink") == mac_of("uplink"));
+        assert_ne!(mac_of("uplink"), mac_of("uplink2"));
+    }
+}

@@ -1,0 +1,248 @@
+//! Who has which adjacency, and for how long.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use paceline_graph::{Action, Adjacencies, Adjacency, IpVersion, Link};
+use paceline_wire::ethernet::Mac;
+
+/// What an adjacency is for. With the link in it, so that an interface whose MTU or address changed gets new ones.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Target {
+    /// Whoever is on the link of an interface: each destination is a neighbour.
+    Glean(Link),
+    /// One neighbour.
+    Neighbour(Link, IpAddr),
+    /// The one at the other end of a link of two.
+    Peer(Link, Mac),
+    /// No neighbour at all.
+    Act(Action),
+    /// Several others of these, by number.
+    Balance(Vec<u32>),
+}
+
+struct Line {
+    target: Target,
+    uses: usize,
+}
+
+/// All adjacencies. Their numbers are given away again after a quiet point.
+pub(crate) struct Lines {
+    table: Arc<Adjacencies>,
+    by_number: Vec<Option<Line>>,
+    numbers: HashMap<Target, u32>,
+    free: Vec<u32>,
+    /// Out of use, but workers may still read them.
+    retired: Vec<u32>,
+}
+
+/// The version of an address.
+pub(crate) fn version(address: IpAddr) -> IpVersion {
+    if address.is_ipv4() { IpVersion::V4 } else { IpVersion::V6 }
+}
+
+impl Lines {
+    /// As many as fit into a first-level cache at first.
+    const FIRST: usize = 256;
+    /// So few that more are to be made.
+    const FEW: usize = 32;
+    /// As many as a forwarding table can name.
+    const MOST: usize = paceline_tables::MAX_VALUE as usize + 1;
+
+    pub(crate) fn new() -> Lines {
+        Lines {
+            table: Arc::new(Adjacencies::new(Lines::FIRST)),
+            // Number 0 is no route.
+            by_number: vec![None],
+            numbers: HashMap::new(),
+            free: Vec::new(),
+            retired: Vec::new(),
+        }
+    }
+
+    /// What workers read. It is another one after a growth, which takes effect when they are told.
+    pub(crate) fn table(&self) -> &Arc<Adjacencies> {
+        &self.table
+    }
+
+    /// What a number is for.
+    pub(crate) fn target(&self, number: u32) -> Option<&Target> {
+        self.by_number.get(number as usize)?.as_ref().map(|line| &line.target)
+    }
+
+    /// The interfaces that packets of an adjacency leave by; `None` if they leave by none.
+    pub(crate) fn interfaces(&self, number: u32) -> Option<Vec<u16>> {
+        match self.target(number)? {
+            Target::Glean(link) | Target::Neighbour(link, _) | Target::Peer(link, _) => {
+                Some(vec![link.interface])
+            }
+            Target::Act(_) => None,
+            Target::Balance(paths) => paths.iter().map(|path| self.interfaces(*path)?.pop()).collect(),
+        }
+    }
+
+    /// The number that a target has, if it is in use.
+    pub(crate) fn number(&self, target: &Target) -> Option<u32> {
+        self.numbers.get(target).copied()
+    }
+
+    /// The adjacency for a target, used once more. A new one is written: that of a neighbour with `mac`, where that is known.
+    /// `None` if there is no number left: see [`reserve`](Lines::reserve).
+    pub(crate) fn take(&mut self, target: Target, mac: Option<Mac>) -> Option<u32> {
+        if let Some(&number) = self.numbers.get(&target) {
+            if let Some(Some(line)) = self.by_number.get_mut(number as usize) {
+                line.uses += 1;
+            }
+            return Some(number);
+        }
+        let number = match self.free.pop() {
+            Some(number) => number,
+            None if self.by_number.len() < self.table.capacity() => {
+                self.by_number.push(None);
+                self.by_number.len() as u32 - 1
+            }
+            None => return None,
+        };
+        write(self.table.get(number), &target, mac);
+        if let Target::Balance(paths) = &target {
+            for path in paths {
+                if let Some(Some(line)) = self.by_number.get_mut(*path as usize) {
+                    line.uses += 1;
+                }
+            }
+        }
+        self.numbers.insert(target.clone(), number);
+        self.by_number[number as usize] = Some(Line { target, uses: 1 });
+        Some(number)
+    }
+
+    /// Uses an adjacency once less.
+    pub(crate) fn give(&mut self, number: u32) {
+        let Some(slot) = self.by_number.get_mut(number as usize) else { return };
+        let Some(line) = slot else { return };
+        line.uses -= 1;
+        if line.uses > 0 {
+            return;
+        }
+        let Some(line) = slot.take() else { return };
+        self.numbers.remove(&line.target);
+        self.retired.push(number);
+        if let Target::Balance(paths) = line.target {
+            for path in paths {
+                self.give(path);
+            }
+        }
+    }
+
+    /// Sends to a neighbour, or asks for it from now on.
+    pub(crate) fn set(&self, link: Link, address: IpAddr, mac: Option<Mac>) {
+        let target = Target::Neighbour(link, address);
+        if let Some(number) = self.number(&target) {
+            write(self.table.get(number), &target, mac);
+        }
+    }
+
+    /// Adjacencies that are in use.
+    #[cfg(test)]
+    pub(crate) fn in_use(&self) -> usize {
+        self.by_number.iter().flatten().count()
+    }
+
+    /// Whether a quiet point is wanted: numbers wait for it, or there are few left.
+    pub(crate) fn waits(&self) -> bool {
+        !self.retired.is_empty()
+            || self.free.len() + self.table.capacity() - self.by_number.len() < Lines::FEW
+    }
+
+    /// The numbers that are out of use by now, to be given to [`quiet`](Lines::quiet) after a quiet point.
+    pub(crate) fn mark(&self) -> usize {
+        self.retired.len()
+    }
+
+    /// Gives away again what was out of use at the mark.
+    pub(crate) fn quiet(&mut self, mark: usize) {
+        self.free.extend(self.retired.drain(..mark.min(self.retired.len())));
+    }
+
+    /// Makes room for so many further ones, as far as there can be. What [`table`](Lines::table) gives is another one then, which
+    /// must be published before a number that is new in it is used.
+    pub(crate) fn reserve(&mut self, further: usize) {
+        let want = (self.by_number.len() + further.saturating_sub(self.free.len())).min(Lines::MOST);
+        if want <= self.table.capacity() {
+            return;
+        }
+        let larger = Adjacencies::new(want.next_power_of_two());
+        for number in 0..self.table.capacity() as u32 {
+            larger.get(number).copy(self.table.get(number));
+        }
+        self.table = Arc::new(larger);
+    }
+}
+
+fn write(line: &Adjacency, target: &Target, mac: Option<Mac>) {
+    match target {
+        Target::Glean(link) => line.resolve(*link),
+        Target::Neighbour(link, _) => match mac {
+            Some(mac) => line.forward(*link, mac),
+            None => line.resolve(*link),
+        },
+        Target::Peer(link, mac) => line.forward(*link, *mac),
+        Target::Act(action) => line.act(*action),
+        Target::Balance(paths) => line.balance(paths),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(interface: u16) -> Link {
+        Link { interface, mtu: 1500, source: Mac(2), version: IpVersion::V4 }
+    }
+
+    fn neighbour(last: u8) -> Target {
+        Target::Neighbour(link(1), [10, 0, 0, last].into())
+    }
+
+    #[test]
+    fn a_number_is_given_again_after_its_last_use_and_a_quiet_point() {
+        let mut lines = Lines::new();
+        let first = lines.take(neighbour(1), None).expect("room");
+        assert_eq!(lines.take(neighbour(1), None), Some(first));
+        let second = lines.take(neighbour(2), Some(Mac(9))).expect("room");
+        let both = lines.take(Target::Balance(vec![first, second]), None).expect("room");
+        lines.give(first);
+        lines.give(first);
+        lines.give(second);
+        assert_eq!(lines.mark(), 0, "the balancing one uses both");
+        lines.give(both);
+        let mark = lines.mark();
+        assert_eq!((mark, lines.number(&neighbour(1))), (3, None));
+        assert_eq!(lines.take(neighbour(3), None), Some(4));
+        lines.quiet(mark);
+        assert!([first, second, both].contains(&lines.take(neighbour(4), None).expect("room")));
+    }
+
+    #[test]
+    fn growth_keeps_what_was_written() {
+        let mut lines = Lines::new();
+        let mut numbers = Vec::new();
+        assert!((0..300).any(|n| lines.take(Target::Balance(vec![n]), None).is_none()), "no room");
+        lines.reserve(1000);
+        for n in 0..1000_u32 {
+            let target = Target::Neighbour(link(1), (0x0a00_0000 + n).to_be_bytes().into());
+            numbers.push(lines.take(target, Some(Mac(u64::from(n)))).expect("room"));
+        }
+        assert!(lines.table().capacity() >= 1255);
+        for (n, number) in numbers.iter().enumerate() {
+            let line = lines.table().get(*number);
+            assert_eq!(line.target().action(), Action::Forward);
+            assert_eq!(line.header().0[..6], (n as u64).to_be_bytes()[2..]);
+        }
+        lines.set(link(1), [10, 0, 0, 5].into(), None);
+        assert_eq!(lines.table().get(numbers[5]).target().action(), Action::Resolve);
+        lines.set(link(1), [10, 0, 0, 5].into(), Some(Mac(7)));
+        assert_eq!(lines.table().get(numbers[5]).header().0[..6], [0, 0, 0, 0, 0, 7]);
+    }
+}

@@ -1,0 +1,243 @@
+//! Packets that workers leave to control: neighbours are asked for, questions about own addresses answered, and what is for the
+//! switch itself is given to its own small stack.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use paceline_buf::{Cache, Packet};
+use paceline_graph::{Hop, Reason};
+use paceline_nodes::{finish_checksum, hop};
+use paceline_ports::copy_in;
+use paceline_router::local::{Limits, Local};
+use paceline_router::neighbour::Action;
+use paceline_wire::ethernet::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN, Mac};
+use paceline_wire::ipv4::Ipv4Header;
+use paceline_wire::ipv6::Ipv6Header;
+use paceline_wire::ndp;
+
+use super::lines::{Target, version};
+use super::{Leg, Routing};
+use crate::worker::Handover;
+
+/// The way back to the workers.
+pub(crate) struct Way {
+    pub cache: Cache,
+    pub worker: Handover,
+}
+
+impl Way {
+    /// Sends a packet to a hop. What finds no place is freed; whether it did.
+    fn send(&mut self, hop: Hop, packet: Packet) -> bool {
+        match self.worker.give(hop, packet) {
+            Ok(()) => true,
+            Err(packet) => {
+                self.cache.free(packet);
+                false
+            }
+        }
+    }
+
+    /// Lets a worker drop a packet, and count it.
+    fn drop(&mut self, mut packet: Packet, reason: Reason) {
+        packet.reason = reason as u16;
+        self.send(Hop::DROP, packet);
+    }
+}
+
+impl Routing {
+    /// Looks at a packet that a worker left to control.
+    pub(crate) fn input(&mut self, now: Duration, mut packet: Packet, way: &mut Way) {
+        if packet.reason == Reason::NoNeighbour as u16 {
+            match self.neighbour_of(&packet) {
+                Some((interface, address)) => {
+                    self.neighbours.want(now, interface, address, packet, &mut self.actions);
+                }
+                None => way.drop(packet, Reason::NoNeighbour),
+            }
+            return self.act(now, way);
+        }
+        let ethertype = ethernet::ethertype(packet.data());
+        if ethertype == Some(ETHERTYPE_ARP) || is_discovery(packet.data()) {
+            let (legs, tables, lines) = (&self.legs, &self.tables, &self.lines);
+            let rx = packet.rx;
+            let table = legs.get(&rx).and_then(|leg| tables.iter().find(|table| *table.name == *leg.vrf));
+            let elsewhere = |address: IpAddr| {
+                let found = table.and_then(|table| table.find(address));
+                found.is_some_and(|(_, number)| {
+                    lines.interfaces(number).is_some_and(|all| all.iter().all(|i| *i != rx))
+                })
+            };
+            self.neighbours.input(now, rx, packet.data(), elsewhere, &mut self.actions);
+            way.cache.free(packet);
+            return self.act(now, way);
+        }
+        let own_link_local =
+            |leg: &Leg| destination(packet.data()) == Some(paceline_router::link_local(leg.mac).into());
+        let is_ours = packet.reason != Reason::LinkLocal as u16
+            || self.legs.get(&packet.rx).is_some_and(own_link_local);
+        // Nothing that the switch itself takes comes in super-packets.
+        let offload = packet.offload().filter(|offload| offload.needs_csum() || offload.is_gso());
+        let is_whole =
+            offload.is_none_or(|offload| !offload.is_gso() && finish_checksum(&mut packet, &offload).is_ok());
+        if !is_ours || !is_whole {
+            return way.drop(packet, Reason::NobodyHome);
+        }
+        self.scratch.clear();
+        packet.segments().for_each(|segment| self.scratch.extend_from_slice(segment));
+        let (rx, domain) = (packet.rx, packet.domain);
+        way.cache.free(packet);
+        if let (Some(leg), Some(ip)) = (self.legs.get(&rx), self.scratch.get(HEADER_LEN..)) {
+            let local = self.locals.entry(domain).or_insert_with(|| Local::new(now, Limits::default()));
+            local.input(now, ip, |answer| emit(way, leg, domain, answer));
+        }
+    }
+
+    /// Does what the time has come for. When there is more to do; `None`: never.
+    pub(crate) fn poll(&mut self, now: Duration, way: &mut Way) -> Option<Duration> {
+        self.neighbours.poll(now, &mut self.actions);
+        self.act(now, way);
+        for (domain, local) in &mut self.locals {
+            let name = self.tables.get(usize::from(*domain)).map(|table| &table.name);
+            let leg = self.legs.values().find(|leg| name.is_some_and(|name| *leg.vrf == **name));
+            local.poll(now, |answer| {
+                if let Some(leg) = leg {
+                    emit(way, leg, *domain, answer);
+                }
+            });
+        }
+        self.serve_pings(way);
+        let locals = self.locals.values().filter_map(Local::next_deadline);
+        locals.chain(self.neighbours.next_deadline()).min()
+    }
+
+    /// Frees the packets that still wait for a neighbour.
+    pub(crate) fn end(&mut self, way: &mut Way) {
+        let legs: Vec<u16> = self.legs.keys().copied().collect();
+        for leg in legs {
+            self.neighbours.remove_interface(leg, &mut self.actions);
+        }
+        for action in self.actions.drain(..) {
+            if let Action::Release { packet, .. } | Action::GiveUp { packet, .. } = action {
+                way.cache.free(packet);
+            }
+        }
+    }
+
+    /// The neighbour that a packet is to go to: by what its adjacency is for.
+    fn neighbour_of(&self, packet: &Packet) -> Option<(u16, IpAddr)> {
+        match self.lines.target(packet.aux)? {
+            Target::Glean(link) => Some((link.interface, destination(packet.data())?)),
+            Target::Neighbour(link, address) => Some((link.interface, *address)),
+            _ => None,
+        }
+    }
+
+    /// Carries out what came of neighbours.
+    pub(crate) fn act(&mut self, _now: Duration, way: &mut Way) {
+        let mut actions = std::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Send { interface, frame } => {
+                    let Some(leg) = self.legs.get(&interface) else { continue };
+                    if let Some(mut packet) = copy_in(&mut way.cache, &frame) {
+                        (packet.rx, packet.tx) = (interface, interface);
+                        way.send(leg.out, packet);
+                    }
+                }
+                Action::Resolved { interface, address, mac } => self.resolved(interface, address, mac),
+                Action::Lost { interface, address } => self.lost(interface, address),
+                Action::Release { packet, .. } => self.release(packet, way),
+                Action::GiveUp { mut packet, cause } if cause.is_told() => {
+                    packet.reason = Reason::NoNeighbour as u16;
+                    way.send(hop::ICMP_ERROR, packet);
+                }
+                Action::GiveUp { packet, .. } => way.drop(packet, Reason::NoNeighbour),
+                Action::Usable { .. } => {}
+                Action::Conflict { interface, address, mac, lost } => {
+                    let name = self.legs.get(&interface).map_or("?", |leg| &leg.name);
+                    let what = if lost { "not used" } else { "defended" };
+                    tracing::warn!(
+                        interface = name,
+                        "address {address} is claimed by {mac}, too: it is {what}"
+                    );
+                }
+            }
+        }
+        self.actions = actions;
+    }
+
+    /// A packet whose neighbour is known by now, back to where it came from.
+    fn release(&mut self, packet: Packet, way: &mut Way) {
+        let is_known = match self.lines.target(packet.aux) {
+            Some(Target::Neighbour(..)) => true,
+            // It has a route of its own by now, unless there was no room for one.
+            Some(Target::Glean(_)) => destination(packet.data())
+                .zip(self.tables.get(usize::from(packet.domain)))
+                .and_then(|(address, table)| table.find(address))
+                .is_some_and(|(_, number)| !matches!(self.lines.target(number), Some(Target::Glean(_)))),
+            _ => false,
+        };
+        if !is_known {
+            return way.drop(packet, Reason::NoNeighbour);
+        }
+        let is_v4 = ethernet::ethertype(packet.data()) == Some(ETHERTYPE_IPV4);
+        way.send(if is_v4 { hop::IP4_ROUTE } else { hop::IP6_ROUTE }, packet);
+    }
+
+    /// A neighbour has this MAC address from now on, and a route of its own.
+    pub(super) fn resolved(&mut self, interface: u16, address: IpAddr, mac: Mac) {
+        let Some(leg) = self.legs.get(&interface) else { return };
+        let link = leg.link(version(address));
+        self.lines.set(link, address, Some(mac));
+        let Some(table) = self.tables.iter_mut().find(|table| *table.name == *leg.vrf) else { return };
+        let prefix = IpNet::from(address);
+        if !leg.covers(address) || table.get(prefix).is_some() {
+            return;
+        }
+        // Without a number left there is no route: packets for it are left to control, which drops them.
+        let Some(number) = self.lines.take(Target::Neighbour(link, address), Some(mac)) else { return };
+        match table.insert(prefix, number, &mut self.lines) {
+            Ok(()) => _ = table.found.insert(address, interface),
+            Err(error) => tracing::warn!(%address, "no route to a neighbour: {error}"),
+        }
+    }
+
+    fn lost(&mut self, interface: u16, address: IpAddr) {
+        let Some(leg) = self.legs.get(&interface) else { return };
+        self.lines.set(leg.link(version(address)), address, None);
+        let Some(table) = self.tables.iter_mut().find(|table| *table.name == *leg.vrf) else { return };
+        if table.found.remove(&address).is_some() {
+            table.remove(IpNet::from(address), &mut self.lines);
+        }
+    }
+}
+
+/// Whether a frame is one of IPv6 neighbour discovery.
+fn is_discovery(frame: &[u8]) -> bool {
+    ethernet::ethertype(frame) == Some(ETHERTYPE_IPV6)
+        && frame.get(HEADER_LEN..).is_some_and(ndp::is_discovery)
+}
+
+/// The IP address that a frame is for.
+fn destination(frame: &[u8]) -> Option<IpAddr> {
+    let ip = frame.get(HEADER_LEN..)?;
+    match ethernet::ethertype(frame)? {
+        ETHERTYPE_IPV4 => Some(Ipv4Addr::from(Ipv4Header::read(ip)?.destination).into()),
+        ETHERTYPE_IPV6 => Some(Ipv6Addr::from(Ipv6Header::read(ip)?.destination).into()),
+        _ => None,
+    }
+}
+
+/// Sends an IP packet of the switch's own to the routing node, as if it had come in by a leg.
+pub(super) fn emit(way: &mut Way, leg: &Leg, domain: u16, ip: &[u8]) {
+    let is_v4 = ip.first().is_some_and(|first| first >> 4 == 4);
+    let mut header = [0; HEADER_LEN];
+    let ethertype = if is_v4 { ETHERTYPE_IPV4 } else { ETHERTYPE_IPV6 };
+    // There is room for it.
+    let _ = ethernet::write_header(&mut header, leg.mac, leg.mac, ethertype);
+    if let Some(mut packet) = copy_in(&mut way.cache, &[&header[..], ip].concat()) {
+        (packet.rx, packet.domain) = (leg.number, domain);
+        way.send(if is_v4 { hop::IP4_ROUTE } else { hop::IP6_ROUTE }, packet);
+    }
+}

@@ -1,0 +1,86 @@
+//! A plan as nftables rules.
+//!
+//! | chain | hook | what it does |
+//! |---|---|---|
+//! | `loopback` | prerouting, raw | drops what claims to be of, or for, the loopback and comes from a container |
+//! | `prerouting`, `output` | nat | published ports of local addresses become a container's |
+//! | `postrouting` | nat | masquerades what leaves the host, what comes from the loopback, and hairpins |
+//! | `forward` | filter | who reaches whom; what it drops is counted |
+//!
+//! Published ports are elements of maps, which are hash tables to the kernel: a packet costs the same with one and with
+//! thousands. When only ports have changed, their elements alone are replaced; the rest of the table, with its counters,
+//! stays. When networks have, the table is replaced whole, in one transaction: no packet finds it half made, and what
+//! connection tracking knows stays.
+
+mod elements;
+mod table;
+
+use elements::Elements;
+use paceline_model::HostPlan;
+
+/// The name of the table of the switch with this tag, of which [`paceline_attach::Links`] has one too.
+///
+/// It is made of what nftables takes in a name; where a character is lost the end tells tags apart.
+pub fn table_name(tag: &str) -> String {
+    const MAX: usize = 100;
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
+    let tag = tag.strip_prefix("paceline").map_or(tag, str::trim_start);
+    let name: String = tag.chars().map(|c| if fits(c) { c } else { '_' }).take(MAX).collect();
+    if name == tag {
+        return format!("paceline_{name}");
+    }
+    // FNV-1a, 64 bits.
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = tag.bytes().fold(0xcbf2_9ce4_8422_2325, mix);
+    format!("paceline_{name}_{hash:016x}")
+}
+
+/// All rules of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// The table's name.
+    table: String,
+    /// The text of chains and of sets of subnets.
+    frame: String,
+    /// Published ports.
+    elements: Elements,
+}
+
+impl Rules {
+    /// The rules of a plan, in the table of this name.
+    pub fn new(table: &str, plan: &HostPlan) -> Self {
+        Self { table: table.into(), frame: table::frame(plan), elements: Elements::new(plan) }
+    }
+
+    /// The script that makes the table, in place of any of that name.
+    pub fn whole(&self) -> String {
+        let Self { table, frame, elements } = self;
+        format!("{}table inet {table} {{\n{}{frame}}}\n", remove(table), elements.definitions())
+    }
+
+    /// The script that makes these rules of others; empty if they are the same, none if only the whole will do.
+    pub fn since(&self, before: &Self) -> Option<String> {
+        let same = self.table == before.table && self.frame == before.frame;
+        same.then(|| self.elements.since(&before.elements, &self.table))
+    }
+}
+
+/// The script that removes the table of this name, if there is one.
+pub fn remove(table: &str) -> String {
+    // To delete what is not there is an error; to make what is there is none.
+    format!("table inet {table}\ndelete table inet {table}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_called_after_the_switch() {
+        assert_eq!(table_name("paceline /var/lib/paceline"), "paceline_/var/lib/paceline");
+        assert_eq!(table_name("one"), "paceline_one");
+        assert_eq!(table_name("a b"), "paceline_a_b_e620481821d42a7a");
+        assert_ne!(table_name("a b"), table_name("a;b"));
+        assert!(table_name(&"x".repeat(1000)).len() < 128, "it is a comment too");
+    }
+}

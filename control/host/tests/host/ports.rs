@@ -1,0 +1,1 @@
+//! Ports held on a host.

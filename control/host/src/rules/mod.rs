@@ -74,6 +74,70 @@ pub fn remove(table: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ipnet::IpNet;
+    use paceline_model::{GatewayMode, HostNetwork, HostPort, Protocol, PublishedPort};
+
+    fn plan() -> HostPlan {
+        let network = |number: u8| HostNetwork {
+            subnets: vec![net(&format!("10.{number}.0.0/16")), net(&format!("fd00:{number}::/64"))],
+            gateways: vec![net(&format!("10.{number}.0.1/16")), net(&format!("fd00:{number}::1/64"))],
+            ipv4: GatewayMode::Nat,
+            ipv6: GatewayMode::Routed,
+            masquerade: true,
+            internal: number == 2,
+        };
+        let networks = [1, 2].map(|number| (format!("n{number}").parse().unwrap(), network(number)));
+        HostPlan {
+            device: "pace0".parse().unwrap(),
+            mac: [2; 6].into(),
+            mtu: 1500,
+            networks: networks.into(),
+            ports: vec![port(1, None, 8080), port(1, Some("192.0.2.1"), 8081), port(2, None, 8082)],
+        }
+    }
+
+    fn net(text: &str) -> IpNet {
+        text.parse().unwrap()
+    }
+
+    fn port(network: u8, host_ip: Option<&str>, host_port: u16) -> HostPort {
+        let host_ip = host_ip.map(|ip| ip.parse().unwrap());
+        HostPort {
+            endpoint: "e1".parse().unwrap(),
+            network: format!("n{network}").parse().unwrap(),
+            port: PublishedPort { protocol: Protocol::Tcp, host_ip, host_port, port: 80 },
+            ipv4: Some([10, network, 0, 2].into()),
+            ipv6: Some(format!("fd00:{network}::2").parse().unwrap()),
+        }
+    }
+
+    #[test]
+    fn the_text() {
+        insta::assert_snapshot!(Rules::new("paceline_x", &plan()).whole());
+    }
+
+    #[test]
+    fn only_ports_that_differ_are_touched() {
+        let (before, mut plan) = (Rules::new("x", &plan()), plan());
+        assert_eq!(Rules::new("x", &plan).since(&before).unwrap(), "");
+        plan.ports[1] = port(1, Some("192.0.2.1"), 8083);
+        plan.ports[0].ipv4 = Some([10, 1, 0, 3].into());
+        plan.ports.push(port(1, Some("::"), 8084));
+        assert_eq!(
+            Rules::new("x", &plan).since(&before).unwrap(),
+            "delete element inet x any4 { tcp . 8080 : 10.1.0.2 . 80 }
+
+             add element inet x any4 { tcp . 8080 : 10.1.0.3 . 80 }
+
+             delete element inet x at4 { tcp . 192.0.2.1 . 8081 : 10.1.0.2 . 80 }
+
+             add element inet x at4 { tcp . 192.0.2.1 . 8083 : 10.1.0.2 . 80 }
+"
+        );
+        plan.networks.clear();
+        assert_eq!(Rules::new("x", &plan).since(&before), None, "subnets are of the table");
+        assert_eq!(Rules::new("y", &self::plan()).since(&before), None);
+    }
 
     #[test]
     fn a_table_is_called_after_the_switch() {

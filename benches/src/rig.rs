@@ -10,7 +10,7 @@ use paceline_graph::{
 use paceline_nodes::Features;
 use paceline_ports::{GeneratorConfig, GeneratorPort, NullPort, Port};
 use paceline_wire::ethernet::Mac;
-use paceline_worker::{Command, Link, Mode, Worker};
+use paceline_worker::{Command, Link, Mode, WakeUp, Worker};
 
 use crate::BenchError;
 
@@ -56,7 +56,7 @@ impl Rig {
     fn new(generator: &GeneratorConfig, mut snapshot: Snapshot, l3: Option<L3>) -> Result<Rig, BenchError> {
         // As large as the daemon's default, so that the free buffers do not stay in cache by themselves.
         let pool = Pool::new(PoolConfig { huge_pages: HugePages::Prefer, ..PoolConfig::default() })?;
-        let mut team = Worker::team(1, &pool, Mode::Poll, Duration::ZERO)?;
+        let mut team = Worker::team(1, &pool, Mode::Poll, Duration::ZERO, &WakeUp::new()?)?;
         let Some((worker, link)) = team.pop() else {
             return Err(BenchError::System(std::io::ErrorKind::Other.into()));
         };
@@ -88,6 +88,7 @@ impl Rig {
                     output,
                     domain: 0,
                     l3,
+                    peer: None,
                     group: 0,
                     isolated: false,
                     vlan: None,

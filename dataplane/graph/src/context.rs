@@ -57,6 +57,31 @@ impl Context<'_> {
         }
     }
 
+    /// Sends one packet to a hop of a worker, perhaps this one. On another one it has no trace any more, whose record belongs
+    /// to the worker that began it.
+    pub fn hand_over(&mut self, mut packet: Packet, worker: usize, hop: Hop) {
+        if worker == self.state.worker {
+            return self.send(packet, hop);
+        }
+        self.trace(&packet, format_args!("goes on at worker {worker}"));
+        packet.clear_trace();
+        if let Err(packet) = self.state.hand_over(worker as u16, hop, packet) {
+            self.drop(packet, Reason::HandoffFull);
+        }
+    }
+
+    /// Gives one packet to control.
+    ///
+    /// # Errors
+    /// The packet itself, if nobody takes it or the queue is full.
+    pub fn punt(&mut self, mut packet: Packet) -> Result<(), Packet> {
+        let Some(punt) = &self.snapshot.punt else { return Err(packet) };
+        packet.clear_trace();
+        punt.push(packet)?;
+        self.state.punted = true;
+        Ok(())
+    }
+
     #[cold]
     fn refuse(&mut self, packet: Packet, hop: Hop, reason: Reason) {
         let reason = if hop == Hop::DROP { Reason::of(packet.reason) } else { reason };

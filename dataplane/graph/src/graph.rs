@@ -16,6 +16,9 @@ use crate::trace::Trace;
 /// are dropped as `graph-full`: a flood of floods ends there, not in an allocation.
 const SPARES: usize = 128;
 
+/// Packets that may be on their way to other workers at the end of a vector; further ones are dropped as `handoff-full`.
+const HANDED: usize = 1024;
+
 /// A step of packet processing. One file each, in the crate `paceline-nodes`.
 pub trait Node: Send {
     /// The name that `show runtime` and traces print.
@@ -48,6 +51,21 @@ pub(crate) struct State {
     pub(crate) names: Vec<&'static str>,
     pub(crate) worker: usize,
     pub(crate) trace: Trace,
+    /// Packets on their way to other workers, up to [`HANDED`].
+    handed: Vec<Handed>,
+    /// Something was given to control.
+    pub(crate) punted: bool,
+}
+
+/// A packet on its way to another worker.
+#[must_use = "the packet in it would leak"]
+pub struct Handed {
+    /// The worker's number.
+    pub worker: u16,
+    /// Where the packet goes on there.
+    pub hop: Hop,
+    /// The packet.
+    pub packet: Packet,
 }
 
 impl Graph {
@@ -69,6 +87,8 @@ impl Graph {
             names: nodes.iter().map(|n| n.name()).collect(),
             worker,
             trace: Trace::default(),
+            handed: Vec::with_capacity(HANDED),
+            punted: false,
         };
         Graph { nodes, work: Vector::new(), state }
     }
@@ -125,6 +145,18 @@ impl Graph {
         }
     }
 
+    /// Takes out the packets that nodes gave to other workers.
+    #[inline]
+    pub fn take_handed(&mut self) -> Option<impl Iterator<Item = Handed> + '_> {
+        if self.state.handed.is_empty() { None } else { Some(self.state.handed.drain(..)) }
+    }
+
+    /// Whether something was given to control since this was asked last.
+    #[inline]
+    pub fn take_punted(&mut self) -> bool {
+        std::mem::take(&mut self.state.punted)
+    }
+
     /// Swaps the next full or partial vector that waits for a port into `out` (which must be empty), and says which
     /// interface it is for; `None` if nothing waits.
     pub fn take_tx(&mut self, out: &mut Vector) -> Option<u16> {
@@ -171,6 +203,15 @@ impl State {
             Ok(()) => Ok(()),
             Err(packet) => self.spill(index, packet),
         }
+    }
+
+    /// Puts one packet among those for other workers.
+    pub(crate) fn hand_over(&mut self, worker: u16, hop: Hop, packet: Packet) -> Result<(), Packet> {
+        if self.handed.len() == HANDED {
+            return Err(packet);
+        }
+        self.handed.push(Handed { worker, hop, packet });
+        Ok(())
     }
 
     #[cold]

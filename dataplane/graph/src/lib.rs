@@ -20,11 +20,11 @@ mod trace;
 pub use adjacency::{Action, Adjacencies, Adjacency, IpVersion, Link, Target};
 pub use context::Context;
 pub use counters::{Count, Drops, InterfaceCounters, NodeCounters};
-pub use graph::{Graph, Node};
+pub use graph::{Graph, Handed, Node};
 pub use hop::{Hop, MAX_INTERFACES};
 pub use reason::Reason;
 pub use snapshot::{
-    Bridge, BridgeCounters, Capabilities, Capture, Captured, Interface, L2Out, L3, NO_DOMAIN, Snapshot,
+    Bridge, BridgeCounters, Capabilities, Capture, Captured, Interface, L2Out, L3, NO_DOMAIN, Punt, Snapshot,
     UnknownUnicast, VlanPort, Vrf, Zone,
 };
 pub use trace::{Trace, TraceRecord};

@@ -85,6 +85,10 @@ reasons! {
     Multicast = "multicast",
     /// The packet is for the switch itself, where nothing takes it.
     NobodyHome = "nobody-home",
+    /// The sender has more packets for the switch itself, or for unknown neighbours, than are taken from one sender.
+    PuntLimit = "punt-limit",
+    /// More packets for the switch itself, or for unknown neighbours, were waiting than there are places for.
+    PuntFull = "punt-full",
     /// The packet has passed as many routers as it may.
     TtlExpired = "ttl-expired",
     /// No route leads to the destination.

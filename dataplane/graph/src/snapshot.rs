@@ -33,7 +33,13 @@ pub struct Snapshot {
     pub vrfs: Vec<Vrf>,
     /// What routes lead to.
     pub adjacencies: Arc<Adjacencies>,
+    /// Where packets wait that are for the switch itself.
+    pub punt: Option<Arc<Punt>>,
 }
+
+/// Packets for the switch itself, or for a neighbour whose address must be asked for, on their way to control. Each says by
+/// its `reason` why it is there.
+pub type Punt = ArrayQueue<Packet>;
 
 impl Snapshot {
     /// The interface of an index.
@@ -77,6 +83,8 @@ pub struct Interface {
     pub domain: u16,
     /// What it is to IP, if it is routed.
     pub l3: Option<L3>,
+    /// The interface at the other end, if this is one of the two ends of a patch: what leaves by the one comes in by the other.
+    pub peer: Option<u16>,
     /// Split-horizon group, 0 for none: no frame passes between two ports of one group.
     pub group: u8,
     /// No frame passes between two isolated ports.

@@ -7,11 +7,12 @@
 
 use paceline_buf::{Packet, Vector};
 use paceline_graph::{Context, Hop, L3, Node, Reason};
-use paceline_sys::cpu::{tsc, tsc_hz};
+use paceline_sys::cpu::tsc;
 use paceline_wire::ethernet::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN};
 use paceline_wire::{icmpv4, icmpv6};
 
 use crate::hop;
+use crate::limit::{Due, Limit};
 
 /// Messages a second and worker, and how many of them at once: what Linux allows (`icmp_msgs_per_sec`, `icmp_msgs_burst`).
 const PER_SECOND: u64 = 1000;
@@ -19,16 +20,13 @@ const BURST: u64 = 50;
 
 /// The node.
 pub struct IcmpError {
-    /// Cycles that one message stands for, and cycles saved up.
-    price: u64,
-    saved: u64,
-    last: u64,
+    limit: Limit,
+    due: Due,
 }
 
 impl Default for IcmpError {
     fn default() -> Self {
-        let price = (tsc_hz() / PER_SECOND).max(1);
-        IcmpError { price, saved: price * BURST, last: tsc() }
+        IcmpError { limit: Limit::new(PER_SECOND, BURST), due: 0 }
     }
 }
 
@@ -39,19 +37,19 @@ impl Node for IcmpError {
 
     fn process(&mut self, cx: &mut Context<'_>, vector: &mut Vector) {
         let now = tsc();
-        self.saved = self.saved.saturating_add(now.saturating_sub(self.last)).min(self.price * BURST);
-        self.last = now;
-        vector.drain(|packet| self.end(cx, packet));
+        vector.drain(|packet| self.end(cx, packet, now));
     }
 }
 
 impl IcmpError {
-    fn end(&mut self, cx: &mut Context<'_>, packet: Packet) {
+    fn end(&mut self, cx: &mut Context<'_>, packet: Packet, now: u64) {
         let reason = Reason::of(packet.reason);
-        if self.saved >= self.price
+        let mut due = self.due;
+        // What says nothing uses nothing up.
+        if self.limit.allows(&mut due, now)
             && let Some((message, hop)) = message(cx, &packet, reason)
         {
-            self.saved -= self.price;
+            self.due = due;
             cx.trace(&packet, format_args!("{}: its sender is told", reason.name()));
             cx.send(message, hop);
         }

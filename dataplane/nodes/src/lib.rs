@@ -14,7 +14,10 @@ mod ip4_fragment;
 mod l2_bridge;
 mod l2_flood;
 mod l2_size;
+mod limit;
 mod offload;
+mod patch;
+mod punt;
 mod route;
 #[cfg(test)]
 mod testing;
@@ -30,6 +33,8 @@ pub use ip4_fragment::Ip4Fragment;
 pub use l2_bridge::L2Bridge;
 pub use l2_flood::L2Flood;
 pub use offload::Offload;
+pub use patch::Patch;
+pub use punt::Punt;
 pub use route::{Ip4, Ip6, Route};
 pub use vlan_input::VlanInput;
 pub use vlan_output::VlanOutput;
@@ -69,12 +74,16 @@ nodes! {
     ICMP_ERROR = 6: IcmpError::default(), "icmp-error";
     /// Cuts IPv4 packets that are too long for their next hop.
     IP4_FRAGMENT = 7: Ip4Fragment::default(), "ip4-fragment";
+    /// Gives control what is for the switch itself.
+    PUNT = 8: Punt::default(), "punt";
     /// Puts the tag of the domain on.
-    VLAN_OUTPUT = 8: VlanOutput::default(), "vlan-output";
+    VLAN_OUTPUT = 9: VlanOutput::default(), "vlan-output";
     /// Cuts super-packets and fills in checksums.
-    OFFLOAD = 9: Offload::default(), "offload";
+    OFFLOAD = 10: Offload::default(), "offload";
     /// Copies leaving frames to a capture.
-    CAPTURE_OUTPUT = 10: CaptureNode::output(), "capture-output";
+    CAPTURE_OUTPUT = 11: CaptureNode::output(), "capture-output";
+    /// Takes what leaves by one end of a pair of interfaces in by the other one.
+    PATCH = 12: Patch::default(), "patch";
 }
 
 /// The features that an interface uses, which decide its arcs.
@@ -82,6 +91,8 @@ nodes! {
 pub struct Features {
     /// The interface is routed, and not a member of a bridge.
     pub routed: bool,
+    /// The interface is one end of a patch, and has no port.
+    pub patch: bool,
     /// The port is VLAN-aware.
     pub vlan: bool,
     /// A capture is running on it.
@@ -107,7 +118,7 @@ pub fn arcs(interface: u16, features: Features) -> (Box<[Hop]>, Box<[Hop]>) {
         output.push(hop::CAPTURE_OUTPUT);
     }
     input.push(if features.routed { hop::IP4_ROUTE } else { hop::L2_BRIDGE });
-    output.push(Hop::port(interface));
+    output.push(if features.patch { hop::PATCH } else { Hop::port(interface) });
     (input.into(), output.into())
 }
 

@@ -52,6 +52,7 @@ impl Rig {
             output,
             domain: 0,
             l3: None,
+            peer: None,
             group: 0,
             isolated: false,
             vlan: None,

@@ -21,4 +21,4 @@ pub use engine::{Engine, EngineConfig, EngineError};
 pub use idle::{Mode, WakeUp};
 pub use spec::{BridgeSpec, InterfaceSpec, MemberSpec, Topology, VlanSpec};
 pub use view::{BridgeView, DropView, InterfaceView, MacView, NodeView, WorkerView};
-pub use worker::{Link, Turn, Worker, WorkerCounters};
+pub use worker::{Handover, Link, Turn, Worker, WorkerCounters};

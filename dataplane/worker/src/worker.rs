@@ -8,7 +8,7 @@ use std::time::Duration;
 use crossbeam::queue::ArrayQueue;
 use paceline_buf::{Cache, Packet, Pool, Vector};
 use paceline_graph::{
-    Count, Graph, InterfaceCounters, MAX_INTERFACES, NodeCounters, Reason, Snapshot, Trace,
+    Count, Graph, Handed, Hop, InterfaceCounters, MAX_INTERFACES, NodeCounters, Reason, Snapshot, Trace,
 };
 use paceline_ports::{Io, LinkState, Port};
 use paceline_sys::cpu::{tsc, tsc_hz};
@@ -81,24 +81,49 @@ pub struct Link {
     pub nodes: Vec<&'static str>,
     /// Its own counters.
     pub counters: Arc<WorkerCounters>,
-    /// Packets that other workers handed over.
-    queue: Arc<ArrayQueue<Packet>>,
+    /// Packets that others handed over.
+    queue: Arc<ArrayQueue<(Hop, Packet)>>,
 }
 
 impl Link {
+    /// Gives the worker a packet to send to a hop, as other workers do; and wakes it.
+    ///
+    /// # Errors
+    /// The packet itself, if too many wait already.
+    pub fn hand_over(&self, hop: Hop, packet: Packet) -> Result<(), Packet> {
+        self.handover().give(hop, packet)
+    }
+
+    /// The way to hand packets over, for another thread.
+    pub fn handover(&self) -> Handover {
+        Handover { queue: Arc::clone(&self.queue), wake: Arc::clone(&self.wake) }
+    }
+
     /// Frees what was handed to the worker after it ended.
     pub fn free_handed_over(&self, cache: &mut Cache) {
-        while let Some(packet) = self.queue.pop() {
+        while let Some((_, packet)) = self.queue.pop() {
             cache.free(packet);
         }
     }
 }
 
-/// Queues by which workers hand packets to each other, and the means to wake them.
+/// The queue by which a worker is given packets, each with the hop it is to go to, and the means to wake it.
 #[derive(Clone)]
-struct Peer {
-    queue: Arc<ArrayQueue<Packet>>,
+pub struct Handover {
+    queue: Arc<ArrayQueue<(Hop, Packet)>>,
     wake: Arc<WakeUp>,
+}
+
+impl Handover {
+    /// Gives the worker a packet, and wakes it.
+    ///
+    /// # Errors
+    /// The packet itself, if too many wait already.
+    pub fn give(&self, hop: Hop, packet: Packet) -> Result<(), Packet> {
+        self.queue.push((hop, packet)).map_err(|(_, packet)| packet)?;
+        self.wake.wake();
+        Ok(())
+    }
 }
 
 /// What one turn of the loop found.
@@ -123,7 +148,9 @@ pub struct Worker {
     /// Ports that can neither wake the worker nor be without packets for ever.
     sleepless: usize,
     remotes: Vec<Option<u16>>,
-    peers: Vec<Peer>,
+    peers: Vec<Handover>,
+    /// Who is woken when packets wait for control.
+    control: Arc<WakeUp>,
     epoll: Epoll,
     commands: rtrb::Consumer<Command>,
     replies: rtrb::Producer<Reply>,
@@ -138,7 +165,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Makes `count` workers on one pool and the links to them.
+    /// Makes `count` workers on one pool and the links to them. `control` is woken when packets wait for control.
     ///
     /// # Errors
     /// No file descriptor is left.
@@ -147,20 +174,23 @@ impl Worker {
         pool: &Arc<Pool>,
         mode: Mode,
         spin: Duration,
+        control: &Arc<WakeUp>,
     ) -> io::Result<Vec<(Worker, Link)>> {
         let peers = (0..count)
-            .map(|_| Ok(Peer { queue: Arc::new(ArrayQueue::new(HANDOFF)), wake: WakeUp::new()? }))
+            .map(|_| Ok(Handover { queue: Arc::new(ArrayQueue::new(HANDOFF)), wake: WakeUp::new()? }))
             .collect::<io::Result<Vec<_>>>()?;
         let epoch = tsc();
-        (0..count).map(|number| Worker::new(number, &peers, pool, Idle::new(mode, spin), epoch)).collect()
+        let new = |number| Worker::new(number, &peers, pool, Idle::new(mode, spin), epoch, control);
+        (0..count).map(new).collect()
     }
 
     fn new(
         number: usize,
-        peers: &[Peer],
+        peers: &[Handover],
         pool: &Arc<Pool>,
         idle: Idle,
         epoch: u64,
+        control: &Arc<WakeUp>,
     ) -> io::Result<(Worker, Link)> {
         let graph = Graph::new(paceline_nodes::all(), number);
         let (command_in, commands) = rtrb::RingBuffer::new(RING);
@@ -188,6 +218,7 @@ impl Worker {
             sleepless: 0,
             remotes: Vec::new(),
             peers: peers.to_vec(),
+            control: Arc::clone(control),
             epoll,
             commands,
             replies,
@@ -287,9 +318,38 @@ impl Worker {
         if self.graph.trace().wants(interface) {
             self.begin_trace(interface);
         }
+        self.run_graph(entry);
+        true
+    }
+
+    /// Sends the received vector through the graph, and what comes out of it on its way.
+    #[inline]
+    fn run_graph(&mut self, entry: Hop) {
         self.graph.run(&self.snapshot, &mut self.cache, entry, &mut self.rx);
         self.transmit();
-        true
+        if self.graph.take_punted() {
+            self.control.wake();
+        }
+        self.give_away();
+    }
+
+    /// Gives other workers the packets that nodes want there.
+    #[inline]
+    fn give_away(&mut self) {
+        let Some(handed) = self.graph.take_handed() else { return };
+        for Handed { worker, hop, packet } in handed {
+            self.counters.handed_off.add(1);
+            let refused = match self.peers.get(usize::from(worker)) {
+                Some(peer) => peer.give(hop, packet).err(),
+                None => Some(packet),
+            };
+            if let Some(packet) = refused {
+                if let Some(interface) = self.snapshot.interface(packet.rx) {
+                    interface.counters[self.number].drops.add(Reason::HandoffFull, 1);
+                }
+                self.cache.free(packet);
+            }
+        }
     }
 
     /// Sends what waits for ports.
@@ -321,7 +381,7 @@ impl Worker {
         self.tx.drain(|mut packet| {
             // Records belong to the worker that wrote them.
             packet.clear_trace();
-            if let Err(packet) = peer.queue.push(packet) {
+            if let Err((_, packet)) = peer.queue.push((Hop::port(interface), packet)) {
                 if let Some(drops) = drops {
                     drops.add(Reason::HandoffFull, 1);
                 }
@@ -331,39 +391,42 @@ impl Worker {
         peer.wake.wake();
     }
 
-    /// Sends what other workers gave.
+    /// Takes what other workers and control gave, and sends it on.
     #[inline]
     fn take_handed_over(&mut self) -> bool {
         if self.peers[self.number].queue.is_empty() {
             return false;
         }
+        let mut to = Hop::NOWHERE;
         // As many as there are places, so that others who keep on giving cannot keep this worker from its own ports.
         for _ in 0..HANDOFF {
-            let Some(packet) = self.peers[self.number].queue.pop() else { break };
-            let waiting = self.tx.as_slice().first().map(|p| p.tx);
-            if waiting.is_some_and(|interface| interface != packet.tx) || self.tx.room() == 0 {
-                self.send_waiting();
+            let Some((hop, packet)) = self.peers[self.number].queue.pop() else { break };
+            if hop != to || self.rx.room() == 0 {
+                self.deliver(to);
+                to = hop;
             }
-            if let Err(packet) = self.tx.push(packet) {
+            if let Err(packet) = self.rx.push(packet) {
                 self.cache.free(packet);
             }
         }
-        self.send_waiting();
+        self.deliver(to);
         true
     }
 
-    fn send_waiting(&mut self) {
-        let Some(interface) = self.tx.as_slice().first().map(|p| p.tx) else { return };
-        if let Some(slot) = self.slots.get_mut(interface as usize).and_then(Option::as_mut) {
-            let counters = &slot.counters[self.number];
-            send(slot.port.as_mut(), counters, &mut self.cache, &mut self.tx, self.graph.trace());
+    /// Sends packets that were handed over to their hop.
+    fn deliver(&mut self, hop: Hop) {
+        if self.rx.is_empty() {
             return;
         }
-        // Control takes a port away when no worker sends to it any more, so there should be none.
-        if let Some(interface) = self.snapshot.interface(interface) {
-            interface.counters[self.number].drops.add(Reason::NoPort, self.tx.len() as u64);
+        let Some(interface) = hop.as_port() else { return self.run_graph(hop) };
+        if let Some(slot) = self.slots.get_mut(interface as usize).and_then(Option::as_mut) {
+            let counters = &slot.counters[self.number];
+            send(slot.port.as_mut(), counters, &mut self.cache, &mut self.rx, self.graph.trace());
+            return;
         }
-        self.cache.free_all(&mut self.tx);
+        // Control does not know whose it is.
+        std::mem::swap(&mut self.rx, &mut self.tx);
+        self.hand_over(interface);
     }
 
     #[cold]

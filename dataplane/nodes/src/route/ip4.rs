@@ -44,6 +44,11 @@ impl Family for Ip4 {
         Ipv4Addr::from(address).into()
     }
 
+    /// ARP is not IP, and IPv4 has no link-local addresses that a router needs.
+    fn is_for_control(_: &[u8]) -> bool {
+        false
+    }
+
     fn may_be_cut(packet: &[u8]) -> bool {
         Ipv4Header::read(packet).is_some_and(|header| header.fragment.get() & DONT_FRAGMENT == 0)
     }

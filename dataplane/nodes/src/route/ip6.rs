@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use paceline_graph::{Hop, Reason, Vrf};
 use paceline_wire::flow::extract_v6;
 use paceline_wire::input::{check_v6, reach_v6};
-use paceline_wire::ipv6::Ipv6Header;
+use paceline_wire::ipv6::{self, Ipv6Header};
+use paceline_wire::{icmpv6, ndp};
 
 use super::{Family, fault, routed};
 use crate::hop;
@@ -42,6 +43,15 @@ impl Family for Ip6 {
 
     fn address(address: u128) -> IpAddr {
         Ipv6Addr::from(address).into()
+    }
+
+    fn is_for_control(packet: &[u8]) -> bool {
+        let Some(header) = Ipv6Header::read(packet) else { return false };
+        let icmp = packet.get(ipv6::HEADER_LEN).copied().unwrap_or_default();
+        let is_discovery = header.next_header == icmpv6::PROTOCOL
+            && header.hop_limit == ndp::HOP_LIMIT
+            && (ndp::ROUTER_SOLICITATION..=ndp::NEIGHBOR_ADVERTISEMENT).contains(&icmp);
+        is_discovery || ipv6::is_link_local(&header.destination)
     }
 
     /// Only senders cut IPv6 packets (RFC 8200 §4.5).

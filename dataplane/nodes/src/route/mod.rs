@@ -1,7 +1,7 @@
 //! `ip4-route` and `ip6-route`: check packets, find their route, and send them on their way.
 //!
 //! Routed interfaces begin with `ip4-route`. Next: the output arc of the route's interface; `ip6-route` for IPv6; `ip4-fragment`
-//! for what is too long; `icmp-error` for what cannot be routed.
+//! for what is too long; `icmp-error` for what cannot be routed; `punt` for what control must look at.
 //!
 //! Cost: three passes over the vector. The first reads both headers (one line), checks them and takes the destination into a
 //! column; the second looks all of them up, so that the misses in the forwarding table overlap; the third reads the adjacency,
@@ -15,8 +15,8 @@ mod tests;
 use std::net::IpAddr;
 
 use paceline_buf::{Packet, VECTOR_SIZE, Vector};
-use paceline_graph::{Action, Adjacencies, Context, Hop, L2Out, Node, Reason, Vrf};
-use paceline_wire::ethernet::HEADER_LEN;
+use paceline_graph::{Action, Adjacencies, Context, Hop, L2Out, Node, Reason, Vrf, Zone};
+use paceline_wire::ethernet::{self, ETHERTYPE_ARP, HEADER_LEN};
 use paceline_wire::input::{Fault, Martian, Reach};
 
 use crate::l2_size::fits;
@@ -54,6 +54,9 @@ pub trait Family: Send {
 
     /// The address in its usual form.
     fn address(address: Self::Address) -> IpAddr;
+
+    /// Whether a packet that is not routed is for control: neighbour discovery, or something for a link-local address.
+    fn is_for_control(packet: &[u8]) -> bool;
 
     /// Whether a router may cut the packet into fragments.
     fn may_be_cut(packet: &[u8]) -> bool;
@@ -113,7 +116,7 @@ impl<F: Family> Route<F> {
             }
             return;
         };
-        let (own, mut any) = (l3.mac.octets(), false);
+        let (own, first_rx, mut any) = (l3.mac.octets(), first.rx, false);
         for ((packet, address), hop) in packets.iter_mut().zip(addresses.iter_mut()).zip(hops.iter_mut()) {
             (*address, *hop) = match read::<F>(packet, own) {
                 Ok(destination) => {
@@ -128,6 +131,7 @@ impl<F: Family> Route<F> {
         }
         F::lookup(vrf, addresses, values);
         let (adjacencies, outs) = (&*snapshot.adjacencies, &snapshot.l2_out[..]);
+        let zone = outs.get(first_rx as usize).copied().unwrap_or_default().zone;
         if adjacencies.capacity() > FEW {
             for value in values.iter() {
                 adjacencies.prefetch(*value);
@@ -135,7 +139,7 @@ impl<F: Family> Route<F> {
         }
         for ((packet, value), hop) in packets.iter_mut().zip(values).zip(hops) {
             if *hop == F::HOP {
-                *hop = forward::<F>(packet, adjacencies, outs, *value)
+                *hop = forward::<F>(packet, adjacencies, outs, zone, *value)
                     .unwrap_or_else(|reason| fail(packet, reason));
             }
         }
@@ -175,12 +179,28 @@ fn read<F: Family>(packet: &mut Packet, own: [u8; 6]) -> Result<F::Address, Hop>
         return Err(hop);
     }
     if ethernet[..6] != own {
-        return Err(refuse(packet, Reason::NotForUs));
+        return Err(aside::<F>(packet, Reason::NotForUs));
     }
     if ethertype != F::ETHERTYPE {
-        return Err(refuse(packet, Reason::UnknownEthertype));
+        return Err(aside::<F>(packet, Reason::UnknownEthertype));
     }
-    F::check(ip, total - HEADER_LEN).map_err(|reason| refuse(packet, reason))
+    F::check(ip, total - HEADER_LEN).map_err(|reason| aside::<F>(packet, reason))
+}
+
+/// Where a frame goes that is not routed: control wants to see ARP and neighbour discovery, which go to groups, too.
+#[cold]
+fn aside<F: Family>(packet: &mut Packet, reason: Reason) -> Hop {
+    let frame = packet.data();
+    let is_for_all = matches!(reason, Reason::NotForUs) && frame.first().is_some_and(|first| first & 1 != 0);
+    let is_wanted = match ethernet::ethertype(frame) {
+        Some(ETHERTYPE_ARP) => is_for_all || reason == Reason::UnknownEthertype,
+        _ if is_for_all || matches!(reason, Reason::LinkLocal | Reason::Multicast) => {
+            frame.get(HEADER_LEN..).is_some_and(F::is_for_control)
+        }
+        _ => false,
+    };
+    let drop = refuse(packet, reason);
+    if is_wanted { hop::PUNT } else { drop }
 }
 
 /// Gives a packet the header of its route's next hop.
@@ -189,16 +209,24 @@ fn forward<F: Family>(
     packet: &mut Packet,
     adjacencies: &Adjacencies,
     outs: &[L2Out],
+    zone: Zone,
     value: u32,
 ) -> Result<Hop, Reason> {
-    let mut adjacency = adjacencies.get(value);
+    let (mut value, mut adjacency) = (value, adjacencies.get(value));
     let mut target = adjacency.target();
     if target.action() == Action::Balance {
-        adjacency = adjacencies.get(adjacency.path(flow::<F>(packet)));
+        value = adjacency.path(flow::<F>(packet));
+        adjacency = adjacencies.get(value);
         target = adjacency.target();
     }
     if target.action() != Action::Forward {
+        // For control, which asks for the neighbour.
+        (packet.tx, packet.aux) = (target.interface(), value);
         return Err(no_way(target.action()));
+    }
+    let out = outs.get(target.interface() as usize).copied().unwrap_or_default();
+    if zone.apart(out.zone) {
+        return Err(Reason::SplitHorizon);
     }
     let most = HEADER_LEN as u32 + u32::from(target.mtu());
     // Of a packet that is not plain the length says little: then what it will become is looked at.
@@ -224,8 +252,7 @@ fn forward<F: Family>(
     ethernet[8..].copy_from_slice(&rest);
     packet.tx = target.interface();
     packet.feature = 0;
-    let out = outs.get(target.interface() as usize).map_or(Hop::NOWHERE, |out| out.hop);
-    Ok(if is_long { hop::IP4_FRAGMENT } else { out })
+    Ok(if is_long { hop::IP4_FRAGMENT } else { out.hop })
 }
 
 #[cold]
@@ -243,6 +270,7 @@ fn fail(packet: &mut Packet, reason: Reason) -> Hop {
         | Reason::Unreachable
         | Reason::Prohibited
         | Reason::NeedsFragmentation => hop::ICMP_ERROR,
+        Reason::NoNeighbour | Reason::NobodyHome => hop::PUNT,
         _ => drop,
     }
 }

@@ -3,11 +3,14 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use crossbeam::queue::ArrayQueue;
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket};
 use paceline_buf::VnetHdr;
 use paceline_graph::{Action, Adjacencies, Hop, IpVersion, L3, Link, Reason, Vrf};
 use paceline_tables::{Rib4, Rib6};
-use paceline_wire::ethernet::Mac;
+use paceline_wire::arp::Arp;
+use paceline_wire::ethernet::{self, ETHERTYPE_IPV6, HEADER_LEN, Mac};
+use paceline_wire::ndp;
 use proptest::prelude::*;
 
 use crate::testing::Rig;
@@ -236,11 +239,100 @@ fn every_refusal_has_its_reason() {
 /// The frame is dropped under the reason; its sender, behind interface 0, is told if that makes sense.
 fn refused(rig: &mut Rig, node: Hop, frame: &[u8], reason: Reason) {
     let is_told = TOLD.contains(&reason);
-    let node = if is_told { hop::ICMP_ERROR } else { node };
+    let node = match reason {
+        _ if is_told => hop::ICMP_ERROR,
+        Reason::NobodyHome | Reason::NoNeighbour => hop::PUNT,
+        _ => node,
+    };
     let before = (rig.drops(node, reason), rig.interface_drops(0));
     assert_eq!(rig.ports(0, frame), vec![0; usize::from(is_told)], "{reason:?}");
     let after = (rig.drops(node, reason), rig.interface_drops(0));
     assert_eq!(after, (before.0 + 1, before.1 + 1), "{reason:?}");
+}
+
+/// An ARP request or a neighbour solicitation that a host behind interface 0 sends to all.
+fn question(version: IpVersion) -> Vec<u8> {
+    let mut frame = vec![0; 128];
+    let from = Mac(NEXT);
+    let len = match version {
+        IpVersion::V4 => {
+            let ask = Arp::request(from, [10, 0, 0, 1], [10, 0, 255, 254]);
+            ask.write(ask.destination(), &mut frame).expect("room")
+        }
+        IpVersion::V6 => {
+            let [source, target] =
+                ["fe80::1", "fd00::fffe"].map(|a| a.parse::<Ipv6Addr>().expect("an address"));
+            let ask = ndp::Solicitation::ask(source.octets(), from, target.octets());
+            let to = Mac::of_group_v6(&ask.destination);
+            ethernet::write_header(&mut frame, to, from, ETHERTYPE_IPV6).expect("room");
+            HEADER_LEN + ask.write(&mut frame[HEADER_LEN..]).expect("room")
+        }
+    };
+    frame.truncate(len);
+    frame
+}
+
+#[test]
+fn control_gets_what_is_for_the_switch_or_for_a_neighbour_unknown() {
+    let mut rig = router();
+    let queue = Arc::new(ArrayQueue::new(8));
+    rig.snapshot.punt = Some(Arc::clone(&queue));
+    let host = [10, 0, 0, 1];
+    let mut link_local = v6(0, "fe80::1", "fe80::2", 64, 8);
+    link_local[..6].copy_from_slice(&mac(OWN, 0));
+    for (frame, reason, tx) in [
+        (question(IpVersion::V4), Reason::NotForUs, None),
+        (question(IpVersion::V6), Reason::NotForUs, None),
+        (link_local, Reason::LinkLocal, None),
+        (v4(0, host, [10, 9, 0, 16], 1, 8), Reason::NobodyHome, None),
+        (v4(0, host, [10, 9, 0, 14], 64, 8), Reason::NoNeighbour, Some((1, 14))),
+        (v6(0, "fd00::1", "fd09::14", 64, 8), Reason::NoNeighbour, Some((1, 14))),
+    ] {
+        assert_eq!(rig.ports(0, &frame), [], "{reason:?}");
+        let packet = queue.pop().unwrap_or_else(|| panic!("{reason:?}"));
+        assert_eq!((packet.data(), packet.reason, packet.rx), (&frame[..], reason as u16, 0));
+        assert!(tx.is_none_or(|tx| tx == (packet.tx, packet.aux)), "{reason:?}");
+        rig.release(vec![packet]);
+    }
+    assert_eq!(rig.interface_drops(0), 0);
+    // What a bridge floods to its routed leg and is for others is none of control's business.
+    let mut other = v4(0, host, [10, 1, 0, 1], 64, 8);
+    other[..6].copy_from_slice(&[0xff; 6]);
+    refused(&mut rig, hop::IP4_ROUTE, &other, Reason::NotForUs);
+}
+
+#[test]
+fn a_flood_for_the_switch_is_counted_and_leaves_room_for_others() {
+    let mut rig = router();
+    let queue = Arc::new(ArrayQueue::new(1 << 12));
+    rig.snapshot.punt = Some(Arc::clone(&queue));
+    let flood = v4(0, [10, 0, 0, 1], [10, 9, 0, 16], 64, 8);
+    for _ in 0..10 {
+        rig.send_all(0, &[(&flood[..], None); 250]);
+    }
+    let limited = rig.drops(hop::PUNT, Reason::PuntLimit);
+    assert!(limited > 2000 && limited + queue.len() as u64 == 2500, "{limited} and {}", queue.len());
+    let mut other = flood;
+    other[11] ^= 0x55;
+    let before = queue.len();
+    rig.send(0, &other);
+    assert_eq!(queue.len(), before + 1, "another sender has a share of its own");
+    rig.snapshot.punt = Some(Arc::new(ArrayQueue::new(1)));
+    rig.send_all(0, &[(&other[..], None); 3]);
+    assert_eq!(rig.drops(hop::PUNT, Reason::PuntFull), 2);
+    let full = rig.snapshot.punt.take().expect("set");
+    rig.release(std::iter::from_fn(|| queue.pop().or_else(|| full.pop())).collect());
+}
+
+#[test]
+fn nothing_is_routed_between_isolated_interfaces() {
+    let mut rig = router();
+    rig.snapshot.l2_out[0].zone = paceline_graph::Zone::new(0, true);
+    rig.snapshot.l2_out[1].zone = paceline_graph::Zone::new(0, true);
+    let frame = v4(0, [10, 0, 0, 1], [10, 1, 0, 1], 64, 8);
+    refused(&mut rig, hop::IP4_ROUTE, &frame, Reason::SplitHorizon);
+    assert_eq!(rig.ports(0, &v4(0, [10, 0, 0, 1], [10, 2, 0, 1], 64, 8)), [2]);
+    assert_eq!(rig.ports(2, &v4(2, [10, 0, 0, 1], [10, 1, 0, 1], 64, 8)), [1]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use paceline_ports::{LinkState, Port};
 
 use crate::bridges::{Domains, Place};
 use crate::command::{Command, Reply};
-use crate::idle::Mode;
+use crate::idle::{Mode, WakeUp};
 use crate::spec::Topology;
 use crate::worker::{Link, Worker};
 pub use error::EngineError;
@@ -105,7 +105,7 @@ impl Engine {
             return Err(EngineError::Core { core: *core, allowed });
         }
         let pool = Pool::new(config.pool)?;
-        let team = Worker::team(config.cores.len(), &pool, config.mode, config.idle_spin)?;
+        let team = Worker::team(config.cores.len(), &pool, config.mode, config.idle_spin, &WakeUp::new()?)?;
         // From here on an error ends the workers that run, with the engine.
         let mut engine = Engine {
             pool,
@@ -345,6 +345,7 @@ impl Attached {
         let place = place.unwrap_or(Place { domain: NO_DOMAIN, vlan: None, group: 0, isolated: false });
         let features = Features {
             routed: false,
+            patch: false,
             vlan: place.vlan.is_some(),
             capture: self.capture.is_some(),
             capabilities: self.capabilities,
@@ -357,6 +358,7 @@ impl Attached {
             output,
             domain: place.domain,
             l3: None,
+            peer: None,
             group: place.group,
             isolated: place.isolated,
             vlan: place.vlan,

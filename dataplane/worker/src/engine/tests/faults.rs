@@ -138,7 +138,8 @@ fn a_worker_that_panicked_is_reported_and_nothing_waits_for_it() {
 #[test]
 fn many_links_that_go_down_at_once_do_not_crowd_out_a_reply() {
     let pool = Pool::small(2048);
-    let mut team = Worker::team(1, &pool, Mode::Poll, Duration::ZERO).expect("a worker");
+    let mut team = Worker::team(1, &pool, Mode::Poll, Duration::ZERO, &WakeUp::new().expect("a descriptor"))
+        .expect("a worker");
     let (mut worker, mut link) = team.pop().expect("one");
     let counters: Arc<[InterfaceCounters]> = Arc::new([InterfaceCounters::default()]);
     let mut flags = Vec::new();

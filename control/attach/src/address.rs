@@ -6,11 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use nix::errno::Errno;
 use paceline_sys::IfName;
+use rtnetlink::AddressMessageBuilder;
 use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol,
 };
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags};
-use rtnetlink::AddressMessageBuilder;
 
 use crate::error::Error;
 use crate::info::Link;
@@ -74,7 +74,11 @@ impl Links {
     pub async fn set_up_single(&self, name: IfName, mac: [u8; 6], mtu: u32) -> Result<(), Error> {
         let step = "set up";
         let which = Which::Name(name);
-        let now = self.netlink.get(which.message().build()).await.map_err(|error| self.error(step, &name, error))?;
+        let now = self
+            .netlink
+            .get(which.message().build())
+            .await
+            .map_err(|error| self.error(step, &name, error))?;
         let is_so = |link: Link| link.mac == mac && link.mtu == mtu && link.up;
         // Each change is told to whoever watches links, also one that changes nothing.
         if now.header.flags.contains(LinkFlags::Noarp) && Link::read(&now, &self.tag).is_some_and(is_so) {
@@ -94,7 +98,8 @@ impl Links {
             LinkAttribute::IfName(name) => name.parse().ok(),
             _ => None,
         };
-        let named = all.iter().filter_map(|link| Some((link.header.index, link.attributes.iter().find_map(name)?)));
+        let named =
+            all.iter().filter_map(|link| Some((link.header.index, link.attributes.iter().find_map(name)?)));
         Ok(named.collect())
     }
 }
@@ -118,8 +123,12 @@ impl Address {
 
 fn message(index: u32, net: IpNet) -> AddressMessage {
     let mut message = match net.addr() {
-        IpAddr::V4(ip) => AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(ip, net.prefix_len()).build(),
-        IpAddr::V6(ip) => AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(ip, net.prefix_len()).build(),
+        IpAddr::V4(ip) => {
+            AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(ip, net.prefix_len()).build()
+        }
+        IpAddr::V6(ip) => {
+            AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(ip, net.prefix_len()).build()
+        }
     };
     if net.addr().is_ipv6() {
         message.header.flags |= AddressHeaderFlags::Nodad;

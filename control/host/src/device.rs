@@ -59,7 +59,10 @@ impl Now {
 
     /// The host's own addresses on a device: those it has that we set, this time or before.
     fn ours(&self, index: u32) -> impl Iterator<Item = IpNet> {
-        self.addresses.iter().filter(move |address| address.index == index && address.ours).map(|address| address.net)
+        self.addresses
+            .iter()
+            .filter(move |address| address.index == index && address.ours)
+            .map(|address| address.net)
     }
 }
 
@@ -68,7 +71,12 @@ impl Now {
 ///
 /// # Errors
 /// [`HostError::NoDevice`], [`HostError::Link`], [`HostError::Sysctl`].
-pub async fn bring(links: &Links, now: &Now, plan: &HostPlan, before: &BTreeSet<IpNet>) -> Result<(), HostError> {
+pub async fn bring(
+    links: &Links,
+    now: &Now,
+    plan: &HostPlan,
+    before: &BTreeSet<IpNet>,
+) -> Result<(), HostError> {
     let index = now.index(plan.device)?;
     settings(plan)?;
     links.set_up_single(plan.device, plan.mac.octets(), plan.mtu.into()).await?;

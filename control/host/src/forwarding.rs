@@ -44,7 +44,8 @@ pub fn bring(plan: &HostPlan) -> Result<Vec<String>, HostError> {
 fn keep_router_advertisements(plan: &HostPlan) -> Result<Option<String>, HostError> {
     let Ok(interfaces) = fs::read_dir(sysctl::path("net/ipv6/conf")) else { return Ok(None) };
     let names = interfaces.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let others = names.filter(|name| !["all", "default", "lo", plan.device.as_str()].contains(&name.as_str()));
+    let others =
+        names.filter(|name| !["all", "default", "lo", plan.device.as_str()].contains(&name.as_str()));
     let mut kept = Vec::new();
     for name in others {
         let setting = |what| format!("net/ipv6/conf/{name}/{what}");
@@ -58,7 +59,10 @@ fn keep_router_advertisements(plan: &HostPlan) -> Result<Option<String>, HostErr
     }
     kept.sort();
     let note = || {
-        format!("accept_ra: was 1, is 2 on {}: they take router advertisements while this host forwards", kept.join(", "))
+        format!(
+            "accept_ra: was 1, is 2 on {}: they take router advertisements while this host forwards",
+            kept.join(", ")
+        )
     };
     Ok((!kept.is_empty()).then(note))
 }

@@ -110,7 +110,8 @@ impl Host {
         notes.retain(|note| self.told.insert(note.clone()));
         let report = Report { notes, conflicts };
         let index = now.index(plan.device)?;
-        self.applied = Some(Applied { plan: plan.clone(), report: report.clone(), index, at: Instant::now() });
+        self.applied =
+            Some(Applied { plan: plan.clone(), report: report.clone(), index, at: Instant::now() });
         Ok(report)
     }
 

@@ -59,9 +59,8 @@ impl Tables {
 
     /// What of it keeps packets of this device from being forwarded, in words, with what to do about it.
     pub fn warnings(&self, device: IfName) -> Vec<String> {
-        let covered = |chain: &&String| {
-            self.docker.iter().any(|family| **chain == format!("{family} filter FORWARD"))
-        };
+        let covered =
+            |chain: &&String| self.docker.iter().any(|family| **chain == format!("{family} filter FORWARD"));
         let foreign = self.dropping.iter().filter(|chain| !covered(chain));
         let mut warnings: Vec<_> = foreign
             .map(|chain| {
@@ -119,7 +118,8 @@ impl Tables {
 /// Whether a link is a bridge of Docker's own, by the names that it gives them.
 pub fn is_docker_bridge(name: IfName) -> bool {
     let hex = |rest: &str| rest.len() == 12 && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
-    matches!(name.as_str(), "docker0" | "docker_gwbridge") || name.as_str().strip_prefix("br-").is_some_and(hex)
+    matches!(name.as_str(), "docker0" | "docker_gwbridge")
+        || name.as_str().strip_prefix("br-").is_some_and(hex)
 }
 
 /// Our rules, as `nft` prints them. Plain enough for iptables-nft, whose chain it is, to read them.
@@ -127,8 +127,8 @@ fn wanted(ours: &str, device: IfName, bridges: &[IfName]) -> Vec<String> {
     let to_docker = bridges
         .iter()
         .map(|bridge| format!("iifname \"{device}\" oifname \"{bridge}\" return comment \"{ours}\""));
-    let others = ["iifname", "oifname"]
-        .map(|direction| format!("{direction} \"{device}\" accept comment \"{ours}\""));
+    let others =
+        ["iifname", "oifname"].map(|direction| format!("{direction} \"{device}\" accept comment \"{ours}\""));
     to_docker.chain(others).collect()
 }
 
@@ -147,7 +147,7 @@ fn edit(chain: &str, family: &str, ours: &str, wanted: &[String]) -> String {
     let at = format!("rule {family} filter {DOCKER_USER}");
     let returns = |(rule, _): &&(&str, &str)| {
         let mut words = rule.split_whitespace();
-        words.next_back() == Some("return") && words.all(|word| is_counter(word))
+        words.next_back() == Some("return") && words.all(is_counter)
     };
     for rule in wanted {
         let _ = match rules.last().filter(returns) {
@@ -193,10 +193,7 @@ mod tests {
         assert!(!Tables::parse(CHAINS, "paceline_y").ours);
         let no_door = CHAINS.replace("\tchain DOCKER-USER {\n\t}\n", "");
         let warnings = Tables::parse(&no_door, "paceline_x").warnings(name("pace0")).join("\n");
-        assert!(
-            warnings.contains("nft insert rule ip filter FORWARD iifname pace0 accept"),
-            "{warnings}"
-        );
+        assert!(warnings.contains("nft insert rule ip filter FORWARD iifname pace0 accept"), "{warnings}");
     }
 
     #[test]
@@ -217,7 +214,9 @@ mod tests {
     #[test]
     fn what_is_there_is_not_added_again() {
         let wanted = wanted("paceline_x", name("pace0"), &[]);
-        let rules: String = wanted.iter().zip(7..).map(|(rule, at)| format!("\t\t{rule} # handle {at}\n")).collect();
+        let rules: Vec<_> =
+            wanted.iter().zip(7..).map(|(rule, at)| format!("\t\t{rule} # handle {at}\n")).collect();
+        let rules = rules.concat();
         let chain = format!("table ip filter {{\n\tchain DOCKER-USER {{ # handle 1\n{rules}\t}}\n}}\n");
         assert_eq!(edit(&chain, "ip", "paceline_x", &wanted), "");
         assert_eq!(edit(&chain, "ip", "paceline_y", &[]), "", "another switch's");

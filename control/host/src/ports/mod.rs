@@ -117,7 +117,12 @@ impl Ports {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn restore(&mut self, endpoint: &EndpointId, target: Target, ports: &[PublishedPort]) -> Vec<PortsError> {
+    pub fn restore(
+        &mut self,
+        endpoint: &EndpointId,
+        target: Target,
+        ports: &[PublishedPort],
+    ) -> Vec<PortsError> {
         let mut failed = Vec::new();
         for port in ports {
             if self.held.get(endpoint).is_some_and(|held| held.iter().any(|held| held.port == *port)) {
@@ -194,7 +199,8 @@ impl Ports {
             (Some(_), Some(_)) => false,
             _ => true,
         };
-        let has = |held: &Held| held.port.protocol == protocol && held.port.host_port == port && meets(&held.port);
+        let has =
+            |held: &Held| held.port.protocol == protocol && held.port.host_port == port && meets(&held.port);
         self.held.iter().find(|(_, ports)| ports.iter().any(has)).map(|(endpoint, _)| endpoint)
     }
 

@@ -67,11 +67,7 @@ impl Elements {
 }
 
 /// What one published port is in one family, if it is anything.
-fn element(
-    plan: &HostPlan,
-    port: &HostPort,
-    family: Family,
-) -> Option<(&'static str, String, String)> {
+fn element(plan: &HostPlan, port: &HostPort, family: Family) -> Option<(&'static str, String, String)> {
     let network = plan.networks.get(&port.network).filter(|network| family.leaves(network))?;
     let container = family.container(port)?;
     let [at, any, open] = match family {
@@ -92,8 +88,7 @@ fn element(
 }
 
 fn listed<'a>(elements: impl Iterator<Item = (&'a String, &'a String)>) -> String {
-    let written = elements.map(|(key, value)| {
-        if value.is_empty() { key.clone() } else { format!("{key} : {value}") }
-    });
+    let written =
+        elements.map(|(key, value)| if value.is_empty() { key.clone() } else { format!("{key} : {value}") });
     written.collect::<Vec<_>>().join(", ")
 }

@@ -96,7 +96,8 @@ fn any_free_port_and_the_first_of_a_range() {
         let settled = ports.reserve(&id("a"), target(), &[request(None, 0, 0), request(None, 0, 0)]);
         let settled: Vec<_> = settled.expect("free").iter().map(ToString::to_string).collect();
         assert_eq!(settled, ["*:49154->80/tcp", "*:49155->80/tcp"], "one that both families have");
-        let settled = ports.reserve(&id("b"), target(), &[request(None, 9000, 9001), request(None, 9000, 9001)]);
+        let settled =
+            ports.reserve(&id("b"), target(), &[request(None, 9000, 9001), request(None, 9000, 9001)]);
         let settled: Vec<_> = settled.expect("free").iter().map(|port| port.host_port).collect();
         assert_eq!(settled, [9000, 9001]);
         assert_eq!(
@@ -118,14 +119,19 @@ fn what_was_settled_before_is_held_again() {
     inside(&net, async || {
         let settled = {
             let mut before = Ports::default();
-            before.reserve(&id("a"), target(), &[request(None, 8080, 0), request(None, 8081, 0)]).expect("free")
+            before
+                .reserve(&id("a"), target(), &[request(None, 8080, 0), request(None, 8081, 0)])
+                .expect("free")
         };
         tokio::task::yield_now().await;
         let _taken = TcpListener::bind("0.0.0.0:8081").expect("free by now");
         let mut ports = Ports::default();
         let failed: Vec<_> =
             ports.restore(&id("a"), target(), &settled).iter().map(ToString::to_string).collect();
-        assert_eq!(failed, ["0.0.0.0:8081/tcp: is in use by another program on this host: publish another port"]);
+        assert_eq!(
+            failed,
+            ["0.0.0.0:8081/tcp: is in use by another program on this host: publish another port"]
+        );
         assert_eq!(ports.published(&id("a")).collect::<Vec<_>>(), settled[..1]);
         assert_eq!(ports.restore(&id("a"), target(), &settled[..1]).len(), 0, "held already");
         assert_eq!(ports.published(&id("a")).count(), 1);
@@ -135,7 +141,9 @@ fn what_was_settled_before_is_held_again() {
 #[test]
 fn a_host_without_ipv6_publishes_by_ipv4() {
     let Some(net) = Scratch::for_test() else { return };
-    net.run(|| std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1")).expect("namespace").expect("off");
+    net.run(|| std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"))
+        .expect("namespace")
+        .expect("off");
     inside(&net, async || {
         let mut ports = Ports::default();
         ports.reserve(&id("a"), target(), &[request(None, 8080, 0)]).expect("IPv4");
@@ -157,16 +165,19 @@ fn sctp_is_held_or_refused_clearly() {
 #[test]
 fn a_connection_ends_with_its_port_and_is_closed_when_nobody_answers() {
     let Some(net) = host() else { return };
-    let runtime = net.run(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build());
+    let runtime =
+        net.run(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build());
     let runtime = runtime.expect("namespace").expect("a runtime");
     net.run(|| {
         let _context = runtime.enter();
         let loopback = Target { ipv4: Some([127, 0, 0, 1].into()), ipv6: None };
         let server = TcpListener::bind("127.0.0.1:80").expect("bound");
         let mut ports = Ports::default();
-        let settled = ports.reserve(&id("a"), loopback, &[request(Some("192.0.2.1"), 8080, 0)]).expect("free");
+        let settled =
+            ports.reserve(&id("a"), loopback, &[request(Some("192.0.2.1"), 8080, 0)]).expect("free");
         let connect = || {
-            let to = SocketAddr::new(settled[0].host_ip.unwrap_or(IpAddr::from([0; 4])), settled[0].host_port);
+            let to =
+                SocketAddr::new(settled[0].host_ip.unwrap_or(IpAddr::from([0; 4])), settled[0].host_port);
             let stream = TcpStream::connect(to).expect("connected");
             stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
             stream

@@ -47,7 +47,9 @@ impl World {
     /// None, after a word, when the test does not run as root.
     pub fn new() -> Option<Self> {
         let (host, switch, outside) = (Scratch::for_test()?, Scratch::for_test()?, Scratch::for_test()?);
-        host.ip("link add pace0 address 02:00:00:00:00:fe type veth peer name host0 address 02:00:00:00:00:fe");
+        host.ip(
+            "link add pace0 address 02:00:00:00:00:fe type veth peer name host0 address 02:00:00:00:00:fe",
+        );
         host.ip(&format!("link set host0 netns {}", switch.path().display()));
         host.ip("link add eth0 type veth peer name peer0");
         host.ip(&format!("link set peer0 netns {} name eth0", outside.path().display()));
@@ -55,7 +57,7 @@ impl World {
             net.ip(&format!("addr add {ipv4}/24 dev eth0"));
             net.ip(&format!("addr add {ipv6}/64 dev eth0 nodad"));
         }
-            set(&switch, "net/ipv4/ip_forward", "1");
+        set(&switch, "net/ipv4/ip_forward", "1");
         set(&switch, "net/ipv6/conf/all/forwarding", "1");
         switch.ip("link set host0 arp off");
         switch.up(&["host0"]);
@@ -66,8 +68,10 @@ impl World {
         outside.ip("-6 route add fd00::/16 via 2001:db8::1");
         switch.ip("route add default dev host0");
         switch.ip("-6 route add default dev host0");
-        let containers =
-            [(77, 10), (77, 11), (88, 10)].iter().zip(0..).map(|(at, number)| container(&switch, *at, number));
+        let containers = [(77, 10), (77, 11), (88, 10)]
+            .iter()
+            .zip(0..)
+            .map(|(at, number)| container(&switch, *at, number));
         let containers = containers.collect::<Option<_>>()?;
         let runtime = host.run(|| Builder::new_multi_thread().worker_threads(1).enable_all().build());
         let runtime = runtime.expect("namespace").expect("a runtime");

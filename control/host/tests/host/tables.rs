@@ -148,7 +148,8 @@ fn docker_s_firewall_lets_our_packets_pass_and_keeps_its_own_containers() {
     sees(&world.outside, HOST[0], 8080, OUTSIDE[0]);
     sees(&first.net, OUTSIDE[0], 80, HOST[0]);
     let rules = world.nft("-s list chain ip filter DOCKER-USER");
-    let rules: Vec<_> = rules.lines().map(str::trim).filter(|line| line.contains("pace0") || line.contains("192")).collect();
+    let rules: Vec<_> =
+        rules.lines().map(str::trim).filter(|line| line.contains("pace0") || line.contains("192")).collect();
     let expected = [
         "ip saddr 192.0.2.9 drop",
         r#"iifname "pace0" oifname "docker0" return comment "paceline_test""#,
@@ -159,7 +160,10 @@ fn docker_s_firewall_lets_our_packets_pass_and_keeps_its_own_containers() {
     // The program whose chain it is reads it, and finds its own rule again.
     if std::path::Path::new("/usr/sbin/iptables-nft").exists() {
         let read = output(&world.host, "/usr/sbin/iptables-nft", "-S DOCKER-USER");
-        assert!(read.contains("-A DOCKER-USER -o pace0 -m comment --comment paceline_test -j ACCEPT"), "{read}");
+        assert!(
+            read.contains("-A DOCKER-USER -o pace0 -m comment --comment paceline_test -j ACCEPT"),
+            "{read}"
+        );
         output(&world.host, "/usr/sbin/iptables-nft", "-C DOCKER-USER -j RETURN");
     }
     // A bridge of Docker's more, and a process more.
@@ -177,7 +181,9 @@ fn a_firewall_that_drops_is_told_with_the_commands_that_help() {
     let Some(world) = World::new() else { return };
     let first = &world.containers[0];
     serve(&world.outside, 80);
-    world.nft("add table inet wall; add chain inet wall fw { type filter hook forward priority 0; policy drop; }");
+    world.nft(
+        "add table inet wall; add chain inet wall fw { type filter hook forward priority 0; policy drop; }",
+    );
     let (mut host, plan) = (world.stack(), plan());
     let report = world.apply(&mut host, &plan);
     let told = report.notes.iter().find_map(|note| note.split_once("to let them: ")).expect("a warning").1;
@@ -219,7 +225,10 @@ fn two_switches_do_not_meet() {
         Host::new(paceline_attach::Links::host("paceline other").expect("links"), "paceline other")
     });
     world.try_apply(&mut other, &plan_of_other).expect("applied");
-    assert!(world.rules().contains("table inet paceline_other") && world.rules().contains("table inet paceline_test"));
+    assert!(
+        world.rules().contains("table inet paceline_other")
+            && world.rules().contains("table inet paceline_test")
+    );
     world.remove(&mut other);
     assert_eq!(world.rules(), alone);
     assert!(addresses(&world).contains("10.77.0.1/24"));

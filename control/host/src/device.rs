@@ -40,6 +40,11 @@ impl Now {
         found.map(|(index, _)| *index).ok_or(HostError::NoDevice(name))
     }
 
+    /// All addresses of the host.
+    pub fn host(&self) -> BTreeSet<IpAddr> {
+        self.addresses.iter().map(|address| address.net.addr()).collect()
+    }
+
     /// What of a gateway's subnet the host has on another link than `device`.
     ///
     /// A subnet of the host that is wider than the gateway's is none: the narrower route leads to the right place.

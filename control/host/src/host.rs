@@ -7,7 +7,9 @@ use ipnet::IpNet;
 use paceline_attach::Links;
 use paceline_model::{HostPlan, IfName, NetworkId};
 use paceline_sys::link;
+use tokio::task::spawn_blocking;
 
+use crate::conntrack::{self, Translated};
 use crate::device::{self, Now};
 use crate::error::{Conflict, HostError};
 use crate::forwarding;
@@ -42,6 +44,8 @@ pub struct Host {
     /// The device and the addresses that we gave it.
     device: Option<(IfName, BTreeSet<IpNet>)>,
     applied: Option<Applied>,
+    /// What datagrams are translated to, in conversations that began since.
+    translated: Translated,
     /// What was told.
     told: BTreeSet<String>,
 }
@@ -62,7 +66,16 @@ impl Host {
     /// yet. Two switches on a host have two tags; see [`table_name`].
     pub fn new(links: Links, tag: &str) -> Self {
         let table = table_name(tag);
-        Self { links, table, nft: None, rules: None, device: None, applied: None, told: BTreeSet::new() }
+        Self {
+            links,
+            table,
+            nft: None,
+            rules: None,
+            device: None,
+            applied: None,
+            translated: Translated::new(),
+            told: BTreeSet::new(),
+        }
     }
 
     /// Whether a network with these gateways can be: for an error while the user waits.
@@ -106,6 +119,7 @@ impl Host {
         let bridges: Vec<_> = now.names().filter(|name| is_docker_bridge(*name)).collect();
         tables.allow(&nft, &self.table, plan.device, &bridges).await?;
         notes.extend(tables.warnings(plan.device));
+        self.forget_conversations(&now, &possible).await;
 
         notes.retain(|note| self.told.insert(note.clone()));
         let report = Report { notes, conflicts };
@@ -113,6 +127,11 @@ impl Host {
         self.applied =
             Some(Applied { plan: plan.clone(), report: report.clone(), index, at: Instant::now() });
         Ok(report)
+    }
+
+    /// Has the next [`apply`](Self::apply) look at everything, as when an engine has just started: it may have made its tables.
+    pub fn look_again(&mut self) {
+        self.applied = None;
     }
 
     /// Takes away what [`apply`](Self::apply) made, also if that was another process: table, rules among Docker's, addresses.
@@ -155,6 +174,26 @@ impl Host {
         }
         self.rules = Some(rules);
         Ok(())
+    }
+
+    /// Only now, as the next datagram begins a new one.
+    async fn forget_conversations(&mut self, now: &Now, plan: &HostPlan) {
+        let translated = conntrack::translated(plan);
+        if translated == self.translated {
+            return;
+        }
+        // What the device was given just now nobody has talked to yet.
+        let (before, after, host) = (self.translated.clone(), translated.clone(), now.host());
+        let forget = move || conntrack::forget(&before, &after, &host);
+        match spawn_blocking(forget).await {
+            Ok(Ok(0)) | Err(_) => {}
+            Ok(Ok(count)) => tracing::debug!(count, "conversations with ports that changed begin anew"),
+            Ok(Err(error)) => tracing::warn!(
+                "cannot end what the kernel knows of UDP conversations with published ports: {error}: they may go on with \
+                 containers that are gone, until they are silent for two minutes"
+            ),
+        }
+        self.translated = translated;
     }
 
     async fn bring_device(&mut self, now: &Now, plan: &HostPlan) -> Result<(), HostError> {

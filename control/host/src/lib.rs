@@ -21,6 +21,7 @@
 //! gateway.
 #![forbid(unsafe_code)]
 
+mod conntrack;
 mod device;
 mod error;
 mod forwarding;

@@ -138,10 +138,18 @@ fn docker_s_firewall_lets_our_packets_pass_and_keeps_its_own_containers() {
     let first = &world.containers[0];
     serve(&first.net, 80);
     serve(&world.outside, 80);
-    world.nft(DOCKER);
     world.host.ip("link add docker0 type bridge");
-    let before = world.rules();
     let (mut host, mut plan) = (world.stack(), plan());
+    world.apply(&mut host, &plan);
+    // The engine starts after the switch.
+    world.nft(DOCKER);
+    world.apply(&mut host, &plan);
+    assert!(!world.nft("list chain ip filter DOCKER-USER").contains("pace0"), "not looked at, soon after");
+    host.look_again();
+    world.apply(&mut host, &plan);
+    assert!(world.nft("list chain ip filter DOCKER-USER").contains("pace0"));
+    world.remove(&mut host);
+    let before = world.rules();
     publish(&mut plan, first, None, 8080, 80);
     let report = world.apply(&mut host, &plan);
     assert!(!report.notes.iter().any(|note| note.contains("firewall")), "{report:?}");

@@ -1,12 +1,13 @@
 //! Who reaches whom, and whom the other sees.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use paceline_host::{Ports, Target};
 use paceline_model::GatewayMode;
 
 use crate::support::{
-    Container, HOST, OUTSIDE, World, of, pings, plan, publish, sees, serve, serve_at, set, silent,
+    Container, HOST, OUTSIDE, World, of, output, pings, plan, publish, sees, serve, serve_at, set, silent,
 };
 
 /// A world in which every container and the host outside serve port 80.
@@ -212,4 +213,35 @@ fn a_container_does_not_reach_the_host_s_loopback() {
     // It is our rule that keeps it out.
     world.nft("flush chain inet paceline_test loopback");
     sees(&first.net, "127.0.0.1", 9999, "10.77.0.10");
+}
+
+#[test]
+fn a_client_that_goes_on_talks_to_the_container_that_has_the_port_now() {
+    let Some(world) = world() else { return };
+    let [first, second, _] = &world.containers[..] else { panic!("three containers") };
+    let (mut host, mut plan) = (world.stack(), plan());
+    for ip in HOST {
+        let to = SocketAddr::new(ip.parse().expect("an address"), 8080);
+        let socket = world.outside.run(|| UdpSocket::bind(if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }));
+        let socket = socket.expect("namespace").expect("bound");
+        socket.set_read_timeout(Some(Duration::from_millis(500))).expect("a timeout");
+        let asks = || {
+            socket.send_to(b"who am I?", to).expect("sent");
+            socket.recv_from(&mut [0; 64]).is_ok_and(|(_, from)| from == to)
+        };
+        for container in [first, second] {
+            plan.ports.clear();
+            world.apply(&mut host, &plan);
+            let _ = asks();
+            publish(&mut plan, container, None, 8080, 80);
+            world.apply(&mut host, &plan);
+            assert!(asks(), "{ip}: the conversation that found nobody");
+            // As when it ends.
+            let off = "add table inet off; add chain inet off in { type filter hook input priority 0; policy drop; }";
+            output(&container.net, "nft", off);
+        }
+        for container in [first, second] {
+            output(&container.net, "nft", "delete table inet off");
+        }
+    }
 }

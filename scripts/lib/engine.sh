@@ -14,6 +14,7 @@ need_engine_tools() {
     need dockerd docker.io "is the Docker Engine, for real containers"
     need containerd containerd "runs the engine's containers"
     need iptables iptables "is what Docker's own bridge driver needs"
+    need nft nftables "is how the switch has the host translate and filter"
     need ip iproute2 "makes and shows links and namespaces"
     need nsenter util-linux "runs a command in a namespace"
     need mount mount "mounts the containers' file systems"

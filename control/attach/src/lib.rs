@@ -3,6 +3,7 @@
 //! [`Links`] is one namespace: [`Links::host`] for the switch's own, kept open, and [`Links::at`] for a container's, opened
 //! by path when needed. [`Spec`] says what a container is to see; [`Link`] is what there is. A link that we make bears a
 //! [`Mark`], by which it is found again whatever Docker called it and wherever it was moved.
+//! [`Address`] is an IP address of a link, for the one link that the host's own stack has in the switch.
 //!
 //! No port of the data plane is opened here. A tap is created here all the same, so that it has its name, MAC, MTU and mark
 //! before anyone uses it: it is opened, set up, made persistent and closed; the port opens it by its name.
@@ -39,6 +40,7 @@
 //! alias in the request that creates a link; so it is set by the next. Tx checksums that were turned off stay off.
 #![forbid(unsafe_code)]
 
+mod address;
 mod create;
 mod error;
 mod info;
@@ -46,6 +48,7 @@ mod links;
 mod mark;
 mod netlink;
 
+pub use address::Address;
 pub use create::Spec;
 pub use error::Error;
 pub use info::{Kind, Link, Peer};

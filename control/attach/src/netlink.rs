@@ -10,6 +10,7 @@ use rtnetlink::packet_core::{
     NetlinkPayload,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::LinkMessage;
 
 /// The connection; it ends when the last clone is dropped.
@@ -64,16 +65,41 @@ impl Netlink {
         }
     }
 
+    /// `RTM_NEWADDR`: creates.
+    pub(crate) async fn add_address(&self, address: AddressMessage) -> io::Result<()> {
+        let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+        self.ask(RouteNetlinkMessage::NewAddress(address), flags).await.map(drop)
+    }
+
+    /// `RTM_DELADDR`.
+    pub(crate) async fn delete_address(&self, address: AddressMessage) -> io::Result<()> {
+        self.ask(RouteNetlinkMessage::DelAddress(address), NLM_F_ACK).await.map(drop)
+    }
+
+    /// `RTM_GETADDR` for all, as of one moment.
+    pub(crate) async fn addresses(&self) -> io::Result<Vec<AddressMessage>> {
+        loop {
+            let all = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+            let answer = self.ask(all, NLM_F_DUMP).await?;
+            if !answer.interrupted {
+                return Ok(answer.addresses);
+            }
+        }
+    }
+
     /// Fails with `BrokenPipe` when the connection ends before the answer does.
     async fn ask(&self, request: RouteNetlinkMessage, flags: u16) -> io::Result<Answer> {
         let mut request = NetlinkMessage::from(request);
         request.header.flags = NLM_F_REQUEST | flags;
         let mut stream = self.handle.clone().request(request).map_err(|_| io::ErrorKind::BrokenPipe)?;
-        let mut answer = Answer { links: Vec::new(), interrupted: false };
+        let mut answer = Answer::default();
         while let Some(message) = stream.next().await {
             answer.interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
             match message.payload {
                 NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => answer.links.push(link),
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(address)) => {
+                    answer.addresses.push(address);
+                }
                 NetlinkPayload::Error(error) if error.code.is_some() => return Err(error.to_io()),
                 NetlinkPayload::Done(done) if done.code < 0 => {
                     return Err(io::Error::from_raw_os_error(-done.code));
@@ -90,7 +116,9 @@ impl Netlink {
     }
 }
 
+#[derive(Default)]
 struct Answer {
     links: Vec<LinkMessage>,
+    addresses: Vec<AddressMessage>,
     interrupted: bool,
 }

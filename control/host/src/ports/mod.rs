@@ -1,0 +1,227 @@
+//! Published ports, held on the host.
+//!
+//! For each there is a socket on each address that it is published on. So a port that another program has is found before
+//! the container starts, and none takes it later. What the kernel translates never reaches these sockets. What it cannot does,
+//! and is passed on to the container from there: what is for `::1` or a link-local address, which may not leave their link, and
+//! what comes by a family that the container has no address of.
+
+mod bind;
+mod datagrams;
+mod streams;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use bind::Bound;
+use paceline_model::{EndpointId, Protocol, PublishedPort};
+use tokio::task::JoinHandle;
+
+use crate::error::PortsError;
+
+/// Ports to choose from when any will do: the dynamic ones (RFC 6335, section 6), but for the first, as Docker does.
+const ANY: (u16, u16) = (49153, 65535);
+
+/// A port that is to be published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The host's address; none: all of both families.
+    pub host_ip: Option<IpAddr>,
+    /// The host's port, or the first of a range; 0: any.
+    pub host_port: u16,
+    /// The last of the range, of which the first free port is taken; 0, or as `host_port`: there is no range.
+    pub host_port_end: u16,
+    /// The container's port, 1 to 65535.
+    pub port: u16,
+}
+
+/// A container's addresses. Leave out that of a family in which the host does not translate ([`GatewayMode::Nat`]).
+///
+/// [`GatewayMode::Nat`]: paceline_model::GatewayMode::Nat
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Target {
+    /// IPv4.
+    pub ipv4: Option<Ipv4Addr>,
+    /// IPv6.
+    pub ipv6: Option<Ipv6Addr>,
+}
+
+/// All published ports that this process holds. They are free again when it ends, or when this is dropped.
+///
+/// A held port costs a descriptor for each address, two for all addresses: raise the limit of open files for many.
+#[derive(Debug)]
+pub struct Ports {
+    held: BTreeMap<EndpointId, Vec<Held>>,
+    /// Where to look first when any port will do: what was freed just now is taken last.
+    next: u16,
+}
+
+#[derive(Debug)]
+struct Held {
+    port: PublishedPort,
+    /// Free it when they are dropped.
+    _sockets: Vec<Holder>,
+}
+
+/// What keeps a port: a task that has the socket, or the socket itself.
+#[derive(Debug)]
+enum Holder {
+    Task(JoinHandle<()>),
+    Socket { _kept: socket2::Socket },
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        if let Self::Task(task) = self {
+            task.abort();
+        }
+    }
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self { held: BTreeMap::new(), next: ANY.0 }
+    }
+}
+
+impl Ports {
+    /// Publishes ports of an endpoint, all of them or none, beside those that it has: what was settled, in the order of the
+    /// requests. In the namespace of the calling thread.
+    ///
+    /// # Errors
+    /// See [`PortsError`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn reserve(
+        &mut self,
+        endpoint: &EndpointId,
+        target: Target,
+        requests: &[Request],
+    ) -> Result<Vec<PublishedPort>, PortsError> {
+        let mut found: Vec<(PublishedPort, Vec<Bound>)> = Vec::new();
+        for request in requests {
+            let settled = self.settle(request)?;
+            found.push(settled);
+        }
+        let ports = found.iter().map(|(port, _)| *port).collect();
+        for (port, sockets) in found {
+            self.hold(endpoint, target, port, sockets)?;
+        }
+        Ok(ports)
+    }
+
+    /// Holds again what was settled before this process started; what could not be held, and why. The kernel translates those
+    /// all the same. Those that are held already are left as they are.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn restore(
+        &mut self,
+        endpoint: &EndpointId,
+        target: Target,
+        ports: &[PublishedPort],
+    ) -> Vec<PortsError> {
+        let mut failed = Vec::new();
+        for port in ports {
+            if self.held.get(endpoint).is_some_and(|held| held.iter().any(|held| held.port == *port)) {
+                continue;
+            }
+            let bound = self.bind(port.protocol, port.host_ip, port.host_port);
+            let held = bound.and_then(|sockets| self.hold(endpoint, target, *port, sockets));
+            failed.extend(held.err());
+        }
+        failed
+    }
+
+    /// Frees all ports of an endpoint, and ends the connections that are passed on. Fine when it has none.
+    pub fn release(&mut self, endpoint: &EndpointId) {
+        self.held.remove(endpoint);
+    }
+
+    /// What an endpoint has published.
+    pub fn published(&self, endpoint: &EndpointId) -> impl Iterator<Item = PublishedPort> {
+        self.held.get(endpoint).into_iter().flatten().map(|held| held.port)
+    }
+
+    /// Finds the first free port of a request.
+    fn settle(&mut self, request: &Request) -> Result<(PublishedPort, Vec<Bound>), PortsError> {
+        let Request { protocol, host_ip, host_port, host_port_end, port } = *request;
+        if port == 0 {
+            return Err(PortsError::ContainerPort);
+        }
+        let last = if host_port_end == 0 { host_port } else { host_port_end };
+        if last < host_port || (host_port == 0 && last != 0) {
+            return Err(PortsError::Range { first: host_port, last });
+        }
+        let any = host_port == 0;
+        let candidates: Vec<u16> = if any {
+            (self.next..=ANY.1).chain(ANY.0..self.next).collect()
+        } else {
+            (host_port..=last).collect()
+        };
+        for &candidate in &candidates {
+            match self.bind(protocol, host_ip, candidate) {
+                Err(PortsError::InUse(_) | PortsError::Published { .. }) if candidates.len() > 1 => {}
+                Err(error) => return Err(error),
+                Ok(sockets) => {
+                    if any {
+                        self.next = if candidate == ANY.1 { ANY.0 } else { candidate + 1 };
+                    }
+                    let settled = PublishedPort { protocol, host_ip, host_port: candidate, port };
+                    return Ok((settled, sockets));
+                }
+            }
+        }
+        let (first, last) = if any { ANY } else { (host_port, last) };
+        let ip = host_ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        Err(PortsError::NoneFree(format!("{}-{last}/{protocol}", bind::place(ip, first))))
+    }
+
+    /// Binds all sockets of a port.
+    fn bind(&self, protocol: Protocol, ip: Option<IpAddr>, port: u16) -> Result<Vec<Bound>, PortsError> {
+        bind::all(protocol, ip, port).map_err(|error| match error {
+            PortsError::InUse(place) => match self.holder(protocol, ip, port) {
+                Some(by) => PortsError::Published { port: place, by: by.clone() },
+                None => PortsError::InUse(place),
+            },
+            other => other,
+        })
+    }
+
+    /// The endpoint of ours that has a port which is in the way of another.
+    fn holder(&self, protocol: Protocol, ip: Option<IpAddr>, port: u16) -> Option<&EndpointId> {
+        let meets = |held: &PublishedPort| match (held.host_ip, ip) {
+            (Some(one), Some(other)) if one.is_ipv4() == other.is_ipv4() => {
+                one == other || one.is_unspecified() || other.is_unspecified()
+            }
+            (Some(_), Some(_)) => false,
+            _ => true,
+        };
+        let has =
+            |held: &Held| held.port.protocol == protocol && held.port.host_port == port && meets(&held.port);
+        self.held.iter().find(|(_, ports)| ports.iter().any(has)).map(|(endpoint, _)| endpoint)
+    }
+
+    fn hold(
+        &mut self,
+        endpoint: &EndpointId,
+        target: Target,
+        port: PublishedPort,
+        sockets: Vec<Bound>,
+    ) -> Result<(), PortsError> {
+        let hold = |bound: Bound| bound.hold(port.protocol, target, port.port);
+        let sockets = sockets.into_iter().map(hold).collect::<Result<_, _>>()?;
+        self.held.entry(endpoint.clone()).or_default().push(Held { port, _sockets: sockets });
+        Ok(())
+    }
+}
+
+impl Target {
+    /// Where a client of this address is sent: to an address of its own family, if there is one.
+    fn for_client(self, client: IpAddr) -> Option<IpAddr> {
+        let (ipv4, ipv6) = (self.ipv4.map(IpAddr::V4), self.ipv6.map(IpAddr::V6));
+        if client.is_ipv4() { ipv4.or(ipv6) } else { ipv6.or(ipv4) }
+    }
+}

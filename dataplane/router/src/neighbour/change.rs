@@ -21,7 +21,7 @@ impl<P> Neighbours<P> {
         };
         let is_other = is_new || old.mac != mac;
         self.table.change(key, |entry| {
-            (entry.state, entry.mac, entry.tries, entry.rounds) = (state, mac, 0, 0);
+            (entry.state, entry.mac, entry.tries) = (state, mac, 0);
             entry.deadline = deadline;
             if is_other {
                 entry.since = now;

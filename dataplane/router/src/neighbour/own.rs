@@ -7,7 +7,7 @@ use paceline_graph::Bucket;
 use paceline_wire::ethernet::Mac;
 
 use super::table::Key;
-use super::{Action, Cause, Link, Neighbours};
+use super::{Action, Cause, Link, Neighbours, State};
 use crate::frame::Frame;
 use crate::interface::Interface;
 
@@ -42,7 +42,7 @@ impl Link {
 
 impl<P> Neighbours<P> {
     /// An interface came up, or is another from now on. Its new addresses, or all of them if its Ethernet address is new, are
-    /// probed and announced.
+    /// probed and announced, and neighbours of subnets that it has no more are forgotten.
     pub fn set_interface(
         &mut self,
         now: Duration,
@@ -63,7 +63,7 @@ impl<P> Neighbours<P> {
             learns: bucket(learns, learns_burst),
         });
         let stays = link.interface.mac == interface.mac;
-        link.interface = interface;
+        let before = std::mem::replace(&mut link.interface, interface.clone());
         for old in link.own.extract_if(.., |old| !stays || !own.contains(&old.address)) {
             if let Some(deadline) = old.deadline {
                 self.own_timers.remove(&(deadline, (index, old.address)));
@@ -75,10 +75,26 @@ impl<P> Neighbours<P> {
             let phase = Phase::Tentative;
             link.own.push(Own { address, phase, left: 0, deadline: None, defended: None });
         }
+        if before != interface {
+            self.leave(&before, index, &interface, out);
+        }
         for address in new {
             // Whoever had it until now is not to be sent to.
             self.remove((index, address), Cause::Unfit, out);
             self.begin(now, (index, address), out);
+        }
+    }
+
+    /// Ends the neighbours of subnets that an interface has no more: what was on its link may be elsewhere now. What was never in
+    /// a subnet, or is pinned or configured, is there for another reason.
+    fn leave(&mut self, before: &Interface, index: u16, now: &Interface, out: &mut Vec<Action<P>>) {
+        let all = self.table.iter().filter(|((interface, _), _)| *interface == index);
+        let free = all.filter(|(_, entry)| !entry.pinned && entry.state != State::Static).map(|(key, _)| key);
+        let mut gone: Vec<Key> =
+            free.filter(|(_, address)| before.is_on_link(*address) && !now.is_on_link(*address)).collect();
+        gone.sort_unstable();
+        for key in gone {
+            self.remove(key, Cause::Unfit, out);
         }
     }
 

@@ -84,3 +84,16 @@ fn an_address_that_becomes_ours_is_no_neighbour() {
     let said = rig.act(|table, now, out| table.set_interface(now, 1, interface(&nets), out));
     assert_eq!(said, "10.0.0.2 lost, 10.0.0.2 usable, announce 10.0.0.2");
 }
+
+#[test]
+fn neighbours_go_with_their_subnet() {
+    let mut rig = Rig::new();
+    for (address, packet) in [("10.0.0.2", 1), ("10.9.0.3", 2), ("172.16.0.4", 3), ("10.9.0.5", 4)] {
+        rig.want(address, packet);
+    }
+    rig.act(|table, now, out| table.pin(now, 1, ip("10.9.0.5"), out).expect("room"));
+    rig.reply("10.9.0.3", 9);
+    let said = rig.act(|table, now, out| table.set_interface(now, 1, interface(&["10.0.0.1/16"]), out));
+    assert_eq!(said, "10.9.0.3 lost", "but not what is pinned, and what never was in a subnet");
+    assert_eq!(rig.table.len(), 3);
+}

@@ -35,8 +35,7 @@ use paceline_wire::{icmpv4, icmpv6, ipv6, tcp};
 use cut::cut;
 use ping::Pings;
 pub use ping::{Answer, Outcome, Ping, PingRefused};
-use reassembly::Whole;
-pub use reassembly::{Limits, Reassembly};
+pub use reassembly::{Limits, PartRefused, Reassembly, Whole};
 use view::View;
 
 /// Refusals per second, and how many of them at once: what Linux allows for ICMP (`icmp_msgs_per_sec`, `icmp_msgs_burst`).

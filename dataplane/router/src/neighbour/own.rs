@@ -63,7 +63,7 @@ impl<P> Neighbours<P> {
             learns: bucket(learns, learns_burst),
         });
         let stays = link.interface.mac == interface.mac;
-        let before = std::mem::replace(&mut link.interface, interface.clone());
+        let before = std::mem::replace(&mut link.interface, interface);
         for old in link.own.extract_if(.., |old| !stays || !own.contains(&old.address)) {
             if let Some(deadline) = old.deadline {
                 self.own_timers.remove(&(deadline, (index, old.address)));
@@ -75,9 +75,7 @@ impl<P> Neighbours<P> {
             let phase = Phase::Tentative;
             link.own.push(Own { address, phase, left: 0, deadline: None, defended: None });
         }
-        if before != interface {
-            self.leave(&before, index, &interface, out);
-        }
+        self.leave(&before, index, out);
         for address in new {
             // Whoever had it until now is not to be sent to.
             self.remove((index, address), Cause::Unfit, out);
@@ -87,7 +85,8 @@ impl<P> Neighbours<P> {
 
     /// Ends the neighbours of subnets that an interface has no more: what was on its link may be elsewhere now. What was never in
     /// a subnet, or is pinned or configured, is there for another reason.
-    fn leave(&mut self, before: &Interface, index: u16, now: &Interface, out: &mut Vec<Action<P>>) {
+    fn leave(&mut self, before: &Interface, index: u16, out: &mut Vec<Action<P>>) {
+        let Some(now) = self.interface(index).filter(|now| *now != before) else { return };
         let all = self.table.iter().filter(|((interface, _), _)| *interface == index);
         let free = all.filter(|(_, entry)| !entry.pinned && entry.state != State::Static).map(|(key, _)| key);
         let mut gone: Vec<Key> =

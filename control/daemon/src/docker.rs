@@ -46,26 +46,36 @@ impl Control for Docker {
 
     async fn reconcile(&self, subject: Subject) -> Result<(), DriverError> {
         self.switch.requests().make().await;
-        let Subject::Endpoint(id) = subject else { return Ok(()) };
-        let port = self.switch.model(|model| model.endpoints.get(&id).map(|endpoint| endpoint.port.clone()));
-        let Some(port) = port else {
-            // Its port is closed; its link goes, too.
-            self.sweeper.sweep().await;
-            return Ok(());
+        let (network, port) = match subject {
+            Subject::Network(id) => {
+                (self.switch.model(|model| model.networks.contains_key(&id)).then_some(id), None)
+            }
+            Subject::Endpoint(id) => {
+                let there = self.switch.model(|model| model.endpoints.get(&id).cloned());
+                let Some(endpoint) = there else {
+                    // Its port is closed; its link goes, too.
+                    self.sweeper.sweep().await;
+                    return Ok(());
+                };
+                (endpoint.joined().then_some(endpoint.network), Some(endpoint.port))
+            }
         };
-        self.switch.failure(&port).map_or(Ok(()), |error| Err(DriverError::Reconcile(error.into())))
+        let failure = port.and_then(|port| self.switch.failure(&port));
+        let failure = failure.or_else(|| self.switch.host_hinders(&network?));
+        failure.map_or(Ok(()), |error| Err(DriverError::Reconcile(error.into())))
     }
 
     async fn reserve(
         &self,
-        _: &EndpointId,
+        endpoint: &EndpointId,
         ports: Vec<PortRequest>,
     ) -> Result<Vec<PublishedPort>, DriverError> {
-        let unpublished = |port| DriverError::Port { port, why: "ports cannot be published yet".into() };
-        ports.into_iter().next().map_or(Ok(Vec::new()), |port| Err(unpublished(port)))
+        self.switch.reserve(endpoint, &ports)
     }
 
-    async fn release(&self, _: &EndpointId) {}
+    async fn release(&self, endpoint: &EndpointId) {
+        self.switch.release(endpoint);
+    }
 
     fn is_sandbox(&self, path: &Path) -> bool {
         self.switch.may_live(path)

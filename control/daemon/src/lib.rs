@@ -11,7 +11,7 @@
 //! | [`run`](mod@run) | the life cycle: what happens in which order from start to stop |
 //! | [`Switch`] | what all parts share: configuration, durable model, engine |
 //! | [`reconcile`] | the one path from what should be to what is |
-//! | [`docker`] | Docker's calls, on the switch |
+//! | [`docker`], `published` | Docker's calls, on the switch; the ports that they publish |
 //! | [`api`] | HTTP and JSON for the command line |
 //! | [`client`] | the other end of it |
 //! | [`privilege`], [`engine`] | parts of the start |
@@ -22,6 +22,7 @@ pub mod client;
 pub mod docker;
 pub mod engine;
 pub mod privilege;
+mod published;
 pub mod reconcile;
 pub mod run;
 mod switch;

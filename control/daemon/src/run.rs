@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use paceline_attach::Links;
 use paceline_cnm::{Socket, SocketError};
+use paceline_host::Host;
 use paceline_model::Config;
 use paceline_store::{Store, StoreError};
 use paceline_worker::EngineError;
@@ -68,13 +69,15 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let api_socket = Socket::bind(&config.api.socket)?;
     let docker_socket = config.docker.enabled.then(|| Socket::bind(&config.docker.socket)).transpose()?;
 
-    let links = Links::host(&tag(&config.state.dir))?;
+    let tag = tag(&config.state.dir);
+    let links = Links::host(&tag)?;
+    let host = Host::new(links.clone(), &tag);
     let store = tokio::task::block_in_place(|| Store::open(&config.state.dir))?;
     let engine = tokio::task::block_in_place(|| engine::start(&config))?;
     let switch = Arc::new(Switch::new(config, store, engine));
 
     let sweeper = Sweeper::new(&switch, links.clone());
-    let mut reconciler = Reconciler::new(&switch, links, sweeper.clone())?;
+    let mut reconciler = Reconciler::new(&switch, links, sweeper.clone(), host)?;
     reconciler.start().await;
     let (stop_reconciler, stopped) = watch::channel(false);
     let mut reconciler = tokio::spawn(reconciler.run(stopped));

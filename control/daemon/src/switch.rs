@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use paceline_cnm::forget_leftovers;
-use paceline_model::{Attach, Config, DesiredKind, DesiredPort, Model, PortName};
+use paceline_host::{Ports, Report};
+use paceline_model::{Attach, Config, DesiredKind, DesiredPort, Model, NetworkId, PortName};
 use paceline_store::{Store, StoreError};
 use paceline_worker::Engine;
 use tokio::sync::watch;
@@ -21,6 +22,9 @@ pub struct Switch {
     engine: Mutex<Engine>,
     failures: Mutex<BTreeMap<PortName, Failure>>,
     sandboxes: Mutex<Sandboxes>,
+    ports: Mutex<Ports>,
+    /// What hinders the host's own stack.
+    host: Mutex<Result<Report, String>>,
     requests: Requests,
     stopping: watch::Sender<bool>,
 }
@@ -58,6 +62,8 @@ impl Switch {
             engine: Mutex::new(engine),
             failures: Mutex::default(),
             sandboxes: Mutex::default(),
+            ports: Mutex::default(),
+            host: Mutex::new(Ok(Report::default())),
             requests: Requests::default(),
             stopping: watch::Sender::new(false),
         }
@@ -146,6 +152,39 @@ impl Switch {
     /// Forgets about ports that nobody wants any more.
     pub(crate) fn keep_failures(&self, keep: impl Fn(&PortName) -> bool) {
         lock(&self.failures).retain(|port, _| keep(port));
+    }
+
+    /// Ports of the host that are held for containers.
+    pub(crate) fn ports(&self) -> MutexGuard<'_, Ports> {
+        lock(&self.ports)
+    }
+
+    /// Notes how the host's own stack is.
+    pub(crate) fn host_is(&self, now: Result<Report, String>) {
+        let mut host = lock(&self.host);
+        match &now {
+            Err(error) if host.as_ref().err() != Some(error) => {
+                tracing::error!("the host's stack does not serve Docker's networks: {error}");
+            }
+            Ok(report) => {
+                for (network, conflict) in &report.conflicts {
+                    let known = host.as_ref().is_ok_and(|before| before.conflicts.contains_key(network));
+                    if !known {
+                        tracing::error!(%network, "it does not reach the outside: {conflict}");
+                    }
+                }
+            }
+            Err(_) => {}
+        }
+        *host = now;
+    }
+
+    /// What hinders a network on the host's side.
+    pub fn host_hinders(&self, network: &NetworkId) -> Option<String> {
+        match &*lock(&self.host) {
+            Ok(report) => report.conflicts.get(network).map(ToString::to_string),
+            Err(error) => Some(error.clone()),
+        }
     }
 
     /// Whether a container is, or may still come to be, in the namespace at `path`.

@@ -9,6 +9,7 @@ use paceline_attach::Links;
 use paceline_buf::{HugePages, PoolConfig};
 use paceline_daemon::Switch;
 use paceline_daemon::reconcile::{Reconciler, Sweeper};
+
 use paceline_model::config::Host;
 use paceline_model::{Attach, Config, Endpoint, EndpointId, Model, Network, NetworkId, NetworkOptions};
 use paceline_store::{Store, StoreError};
@@ -35,7 +36,9 @@ impl Run {
         let switch = Arc::new(Switch::new(config, Store::open(state).unwrap(), engine));
         let links = Links::host(TAG).unwrap();
         let sweeper = Sweeper::new(&switch, links.clone());
-        let mut reconciler = Reconciler::new(&switch, links, sweeper).unwrap();
+        let mut reconciler =
+            Reconciler::new(&switch, links.clone(), sweeper, paceline_host::Host::new(links, "test"))
+                .unwrap();
         reconciler.start().await;
         let (stop, stopped) = watch::channel(false);
         Self { switch, stop, task: tokio::spawn(reconciler.run(stopped)) }

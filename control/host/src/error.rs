@@ -87,14 +87,6 @@ pub enum PortsError {
     /// The kernel does not have the protocol.
     #[error("{0}: this kernel has no SCTP: load the module sctp, or publish a TCP or UDP port")]
     NoSctp(String),
-    /// A range that ends before it begins, or has an end and no beginning.
-    #[error("host port {first}-{last}: must begin at 1 or later and end at or after its beginning")]
-    Range {
-        /// Where it begins.
-        first: u16,
-        /// Where it ends.
-        last: u16,
-    },
     /// Port 0 of a container.
     #[error("container port 0: must be 1 to 65535")]
     ContainerPort,

@@ -16,9 +16,9 @@
 //! working, and the next process replaces it. Nobody else's rules are touched.
 //!
 //! # What a packet's source is
-//! A container sees the addresses of other hosts and of containers of other networks as they are. The host's own connections
-//! come from the address that the host speaks from; those from its loopback, hairpins, and what [`Ports`] passes on, from the
-//! gateway.
+//! A container sees the addresses of other hosts as they are. The host's own connections come from the address that the host
+//! speaks from. Those from its loopback, those of containers to published ports, which would be answered directly otherwise, and
+//! what [`Ports`] passes on come from the gateway.
 #![forbid(unsafe_code)]
 
 mod conntrack;
@@ -35,5 +35,5 @@ mod sysctl;
 
 pub use error::{Conflict, HostError, PortsError};
 pub use host::{Host, Report};
-pub use ports::{Ports, Request, Target};
+pub use ports::{Ports, Target};
 pub use rules::table_name;

@@ -6,14 +6,16 @@
 //! 1. close ports that are to be opened anew in another way,
 //! 2. make the links of containers that have none, open queues, give them to the workers,
 //! 3. publish interfaces and bridges to the workers, in one step,
-//! 4. close ports that should not be, to which nothing flows any more,
-//! 5. afterwards, beside the next pass: delete links of endpoints that are no more.
+//! 4. bring the host's own stack to what it should do,
+//! 5. close ports that should not be, to which nothing flows any more,
+//! 6. afterwards, beside the next pass: delete links of endpoints that are no more.
 //!
 //! A port that cannot be opened stops no other one; it is tried again every few seconds, and said to whoever asks.
 
 mod container;
 mod device;
 mod generator;
+mod host;
 mod open;
 mod plan;
 mod requests;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use paceline_attach::Links;
+use paceline_host::Host;
 use paceline_model::{Desired, DesiredKind, DesiredPort, EndpointId, PortName, desired};
 use paceline_ports::PortError;
 use paceline_worker::{Engine, EngineError, Topology};
@@ -40,6 +43,7 @@ pub use stale::Sandboxes;
 pub use sweep::Sweeper;
 
 use crate::switch::Switch;
+use host::Stack;
 use open::Opener;
 use plan::Plan;
 
@@ -60,6 +64,7 @@ pub struct Reconciler {
     switch: Arc<Switch>,
     opener: Opener,
     sweeper: Sweeper,
+    stack: Stack,
     /// Open ports, each with what it was opened from.
     actual: BTreeMap<PortName, DesiredPort>,
     failed: BTreeMap<PortName, Failed>,
@@ -74,16 +79,17 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    /// Nothing is open yet. What the model holds is from before this start.
+    /// Nothing is open yet. What the model holds is from before this start. `host` is the stack of the host's namespace.
     ///
     /// # Errors
     /// None for an engine that runs.
-    pub fn new(switch: &Arc<Switch>, links: Links, sweeper: Sweeper) -> Result<Self, PortError> {
+    pub fn new(switch: &Arc<Switch>, links: Links, sweeper: Sweeper, host: Host) -> Result<Self, PortError> {
         let opener = switch.engine(|engine| Opener::new(links, engine))?;
         let inherited = switch.model(|model| model.endpoints.keys().cloned().collect());
         Ok(Self {
             switch: Arc::clone(switch),
             sweeper,
+            stack: Stack::new(host),
             opener,
             actual: BTreeMap::new(),
             failed: BTreeMap::new(),
@@ -97,6 +103,7 @@ impl Reconciler {
     /// The first pass: takes up what was left by the last run.
     pub async fn start(&mut self) {
         self.look_back().await;
+        self.switch.restore_ports();
         self.pass().await;
         self.sweeper.sweep().await;
     }
@@ -124,6 +131,7 @@ impl Reconciler {
                 }
             }
         }
+        self.stack.remove().await;
         for name in std::mem::take(&mut self.actual).into_keys() {
             self.detach(&name);
         }
@@ -150,6 +158,7 @@ impl Reconciler {
             self.open(name, &desired.ports[name]).await;
         }
         self.publish(&desired, &plan);
+        self.bring_host(&desired).await;
         for name in &plan.remove {
             self.detach(name);
         }

@@ -13,28 +13,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bind::Bound;
-use paceline_model::{EndpointId, Protocol, PublishedPort};
+use paceline_model::{EndpointId, PortRequest, Protocol, PublishedPort};
 use tokio::task::JoinHandle;
 
 use crate::error::PortsError;
 
 /// Ports to choose from when any will do: the dynamic ones (RFC 6335, section 6), but for the first, as Docker does.
 const ANY: (u16, u16) = (49153, 65535);
-
-/// A port that is to be published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Request {
-    /// The protocol.
-    pub protocol: Protocol,
-    /// The host's address; none: all of both families.
-    pub host_ip: Option<IpAddr>,
-    /// The host's port, or the first of a range; 0: any.
-    pub host_port: u16,
-    /// The last of the range, of which the first free port is taken; 0, or as `host_port`: there is no range.
-    pub host_port_end: u16,
-    /// The container's port, 1 to 65535.
-    pub port: u16,
-}
 
 /// A container's addresses. Leave out that of a family in which the host does not translate ([`GatewayMode::Nat`]).
 ///
@@ -86,11 +71,11 @@ impl Default for Ports {
 }
 
 impl Ports {
-    /// Publishes ports of an endpoint, all of them or none, beside those that it has: what was settled, in the order of the
-    /// requests. In the namespace of the calling thread.
+    /// Publishes ports of an endpoint, all of them or none, in place of those that it has, which may be among them: what was
+    /// settled, in the order of the requests. In the namespace of the calling thread.
     ///
     /// # Errors
-    /// See [`PortsError`].
+    /// The request that was refused, and why. Nothing has changed then.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -98,18 +83,27 @@ impl Ports {
         &mut self,
         endpoint: &EndpointId,
         target: Target,
-        requests: &[Request],
-    ) -> Result<Vec<PublishedPort>, PortsError> {
-        let mut found: Vec<(PublishedPort, Vec<Bound>)> = Vec::new();
+        requests: &[PortRequest],
+    ) -> Result<Vec<PublishedPort>, (PortRequest, PortsError)> {
+        let mut kept: Vec<PublishedPort> = self.published(endpoint).collect();
+        let (mut settled, mut fresh) = (Vec::new(), Vec::new());
         for request in requests {
-            let settled = self.settle(request)?;
-            found.push(settled);
+            let failed = |error| (*request, error);
+            if let Some(at) = kept.iter().position(|port| request.is_met_by(*port)) {
+                settled.push(kept.swap_remove(at));
+                continue;
+            }
+            let (port, sockets) = self.settle(request).map_err(failed)?;
+            fresh.push((*request, port, sockets));
+            settled.push(port);
         }
-        let ports = found.iter().map(|(port, _)| *port).collect();
-        for (port, sockets) in found {
-            self.hold(endpoint, target, port, sockets)?;
-        }
-        Ok(ports)
+        // Only now, as what is passed on already is not free at once.
+        let hold = |(request, port, sockets)| hold(target, port, sockets).map_err(|error| (request, error));
+        let fresh = fresh.into_iter().map(hold).collect::<Result<Vec<_>, _>>()?;
+        let held = self.held.entry(endpoint.clone()).or_default();
+        held.retain(|held| settled.contains(&held.port));
+        held.extend(fresh);
+        Ok(settled)
     }
 
     /// Holds again what was settled before this process started; what could not be held, and why. The kernel translates those
@@ -129,8 +123,10 @@ impl Ports {
                 continue;
             }
             let bound = self.bind(port.protocol, port.host_ip, port.host_port);
-            let held = bound.and_then(|sockets| self.hold(endpoint, target, *port, sockets));
-            failed.extend(held.err());
+            match bound.and_then(|sockets| hold(target, *port, sockets)) {
+                Ok(held) => self.held.entry(endpoint.clone()).or_default().push(held),
+                Err(error) => failed.push(error),
+            }
         }
         failed
     }
@@ -140,33 +136,32 @@ impl Ports {
         self.held.remove(endpoint);
     }
 
+    /// Frees all ports of endpoints that are not to be kept.
+    pub fn keep(&mut self, is_kept: impl Fn(&EndpointId) -> bool) {
+        self.held.retain(|endpoint, _| is_kept(endpoint));
+    }
+
     /// What an endpoint has published.
     pub fn published(&self, endpoint: &EndpointId) -> impl Iterator<Item = PublishedPort> {
         self.held.get(endpoint).into_iter().flatten().map(|held| held.port)
     }
 
     /// Finds the first free port of a request.
-    fn settle(&mut self, request: &Request) -> Result<(PublishedPort, Vec<Bound>), PortsError> {
-        let Request { protocol, host_ip, host_port, host_port_end, port } = *request;
+    fn settle(&mut self, request: &PortRequest) -> Result<(PublishedPort, Vec<Bound>), PortsError> {
+        let PortRequest { protocol, host_ip, host_ports, port } = *request;
         if port == 0 {
             return Err(PortsError::ContainerPort);
         }
-        let last = if host_port_end == 0 { host_port } else { host_port_end };
-        if last < host_port || (host_port == 0 && last != 0) {
-            return Err(PortsError::Range { first: host_port, last });
-        }
-        let any = host_port == 0;
-        let candidates: Vec<u16> = if any {
-            (self.next..=ANY.1).chain(ANY.0..self.next).collect()
-        } else {
-            (host_port..=last).collect()
+        let candidates: Vec<u16> = match host_ports {
+            None => (self.next..=ANY.1).chain(ANY.0..self.next).collect(),
+            Some(range) => (range.first()..=range.last()).collect(),
         };
         for &candidate in &candidates {
             match self.bind(protocol, host_ip, candidate) {
                 Err(PortsError::InUse(_) | PortsError::Published { .. }) if candidates.len() > 1 => {}
                 Err(error) => return Err(error),
                 Ok(sockets) => {
-                    if any {
+                    if host_ports.is_none() {
                         self.next = if candidate == ANY.1 { ANY.0 } else { candidate + 1 };
                     }
                     let settled = PublishedPort { protocol, host_ip, host_port: candidate, port };
@@ -174,7 +169,7 @@ impl Ports {
                 }
             }
         }
-        let (first, last) = if any { ANY } else { (host_port, last) };
+        let (first, last) = host_ports.map_or(ANY, |range| (range.first(), range.last()));
         let ip = host_ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         Err(PortsError::NoneFree(format!("{}-{last}/{protocol}", bind::place(ip, first))))
     }
@@ -203,19 +198,13 @@ impl Ports {
             |held: &Held| held.port.protocol == protocol && held.port.host_port == port && meets(&held.port);
         self.held.iter().find(|(_, ports)| ports.iter().any(has)).map(|(endpoint, _)| endpoint)
     }
+}
 
-    fn hold(
-        &mut self,
-        endpoint: &EndpointId,
-        target: Target,
-        port: PublishedPort,
-        sockets: Vec<Bound>,
-    ) -> Result<(), PortsError> {
-        let hold = |bound: Bound| bound.hold(port.protocol, target, port.port);
-        let sockets = sockets.into_iter().map(hold).collect::<Result<_, _>>()?;
-        self.held.entry(endpoint.clone()).or_default().push(Held { port, _sockets: sockets });
-        Ok(())
-    }
+/// Has what is bound pass on what comes to it.
+fn hold(target: Target, port: PublishedPort, sockets: Vec<Bound>) -> Result<Held, PortsError> {
+    let hold = |bound: Bound| bound.hold(port.protocol, target, port.port);
+    let sockets = sockets.into_iter().map(hold).collect::<Result<_, _>>()?;
+    Ok(Held { port, _sockets: sockets })
 }
 
 impl Target {

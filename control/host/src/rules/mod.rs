@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `loopback` | prerouting, raw | drops what claims to be of, or for, the loopback and comes from a container |
 //! | `prerouting`, `output` | nat | published ports of local addresses become a container's |
-//! | `postrouting` | nat | masquerades what leaves the host, what comes from the loopback, and hairpins |
+//! | `postrouting` | nat | masquerades what leaves the host, and what comes from the loopback or a container to a published port |
 //! | `forward` | filter | who reaches whom; what it drops is counted |
 //!
 //! Published ports are elements of maps, which are hash tables to the kernel: a packet costs the same with one and with

@@ -1,7 +1,5 @@
 //! The text of all that does not change with published ports.
 
-use std::fmt::Write;
-
 use paceline_model::{GatewayMode, HostNetwork, HostPlan};
 
 use crate::plan::Family;
@@ -18,10 +16,11 @@ pub fn frame(plan: &HostPlan) -> String {
     let mut text = String::new();
     for (family, digit) in [(Family::V4, '4'), (Family::V6, '6')] {
         text += &set(&format!("closed{digit}"), plan, family, closed);
+        text += &set(&format!("inside{digit}"), plan, family, Family::leaves);
         text += &set(&format!("routed{digit}"), plan, family, routed);
         text += &set(&format!("masqueraded{digit}"), plan, family, masqueraded);
     }
-    text += &chains(plan.device.as_str(), &hairpins(plan));
+    text += &chains(plan.device.as_str());
     text
 }
 
@@ -42,29 +41,11 @@ fn set(name: &str, plan: &HostPlan, family: Family, has: impl Fn(Family, &HostNe
     format!("\tset {name} {{ type {kind}; flags interval; auto-merge;{elements} }}\n")
 }
 
-/// One rule for each network and family: a container that reaches another, or itself, of its own network by the host's address
-/// would otherwise be answered directly, from an address that it did not ask.
-fn hairpins(plan: &HostPlan) -> String {
-    let mut text = String::new();
-    for network in plan.networks.values() {
-        for (family, ip) in [(Family::V4, "ip"), (Family::V6, "ip6")] {
-            if family.leaves(network) && family.mode(network) == GatewayMode::Nat {
-                let subnets = list(&family.subnets(network).collect::<Vec<_>>());
-                let _ = writeln!(
-                    text,
-                    "\t\tct status dnat {ip} saddr {{ {subnets} }} {ip} daddr {{ {subnets} }} masquerade"
-                );
-            }
-        }
-    }
-    text
-}
-
 fn list(subnets: &[ipnet::IpNet]) -> String {
     subnets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn chains(device: &str, hairpins: &str) -> String {
+fn chains(device: &str) -> String {
     // Names of interfaces have no quotes; backslashes mean nothing within quotes.
     let tap = format!("\"{device}\"");
     format!(
@@ -103,7 +84,9 @@ fn chains(device: &str, hairpins: &str) -> String {
 
 	chain inward {{
 		ip saddr 127.0.0.0/8 masquerade
-{hairpins}	}}
+		ct status dnat ip saddr @inside4 masquerade comment "from a container: the answer must come by here"
+		ct status dnat ip6 saddr @inside6 masquerade comment "from a container: the answer must come by here"
+	}}
 
 	chain forward {{
 		type filter hook forward priority filter; policy accept;

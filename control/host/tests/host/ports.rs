@@ -4,8 +4,9 @@ use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use paceline_host::{Ports, PortsError, Request, Target};
-use paceline_model::{EndpointId, Protocol, PublishedPort};
+use paceline_host::{Ports, PortsError, Target};
+use paceline_model::interval::Interval;
+use paceline_model::{EndpointId, PortRequest, Protocol, PublishedPort};
 use paceline_sys::netns::Scratch;
 
 /// A host with one address beside its loopback's.
@@ -35,13 +36,15 @@ fn target() -> Target {
     Target { ipv4: Some([10, 0, 0, 2].into()), ipv6: None }
 }
 
-fn request(host_ip: Option<&str>, first: u16, last: u16) -> Request {
+/// Port 0: any; a last port of 0: no range.
+fn request(host_ip: Option<&str>, first: u16, last: u16) -> PortRequest {
     let host_ip = host_ip.map(|ip| ip.parse().expect("an address"));
-    Request { protocol: Protocol::Tcp, host_ip, host_port: first, host_port_end: last, port: 80 }
+    let range = Interval::new(first, last.max(first)).expect("a range");
+    PortRequest { protocol: Protocol::Tcp, host_ip, host_ports: (first > 0).then_some(range), port: 80 }
 }
 
-fn told(result: Result<Vec<PublishedPort>, PortsError>) -> String {
-    result.expect_err("refused").to_string()
+fn told(result: Result<Vec<PublishedPort>, (PortRequest, PortsError)>) -> String {
+    result.expect_err("refused").1.to_string()
 }
 
 #[test]
@@ -56,7 +59,7 @@ fn a_port_in_use_is_named_and_nothing_is_held() {
             "0.0.0.0:8080/tcp: is in use by another program on this host: publish another port"
         );
         assert!(TcpListener::bind("0.0.0.0:8000").is_ok(), "all or nothing");
-        let udp = Request { protocol: Protocol::Udp, ..requests[1] };
+        let udp = PortRequest { protocol: Protocol::Udp, ..requests[1] };
         ports.reserve(&id("a"), target(), &[udp]).expect("another protocol");
         assert!(UdpSocket::bind("0.0.0.0:8080").is_err() && UdpSocket::bind("[::]:8080").is_err());
         assert_eq!(
@@ -64,6 +67,9 @@ fn a_port_in_use_is_named_and_nothing_is_held() {
             "0.0.0.0:8080/udp: is published already, by endpoint a: publish another port"
         );
         assert_eq!(ports.published(&id("a")).count(), 1);
+        let again =
+            ports.reserve(&id("a"), target(), &[request(None, 8000, 0), udp]).expect("one is held already");
+        assert_eq!((again.len(), again[1].host_port), (2, 8080));
         ports.release(&id("a"));
         tokio::task::yield_now().await;
         assert!(UdpSocket::bind("0.0.0.0:8080").is_ok(), "free again");
@@ -104,11 +110,7 @@ fn any_free_port_and_the_first_of_a_range() {
             told(ports.reserve(&id("c"), target(), &[request(None, 9000, 9001)])),
             "0.0.0.0:9000-9001/tcp: all of these ports are in use: publish others"
         );
-        for (first, last) in [(9001, 9000), (0, 9000)] {
-            let error = told(ports.reserve(&id("c"), target(), &[request(None, first, last)]));
-            assert!(error.starts_with(&format!("host port {first}-{last}: must begin")), "{error}");
-        }
-        let zero = Request { port: 0, ..request(None, 9002, 0) };
+        let zero = PortRequest { port: 0, ..request(None, 9002, 0) };
         assert_eq!(told(ports.reserve(&id("c"), target(), &[zero])), "container port 0: must be 1 to 65535");
     });
 }
@@ -154,10 +156,12 @@ fn a_host_without_ipv6_publishes_by_ipv4() {
 fn sctp_is_held_or_refused_clearly() {
     let Some(net) = host() else { return };
     inside(&net, async || {
-        let sctp = Request { protocol: Protocol::Sctp, ..request(None, 8080, 0) };
+        let sctp = PortRequest { protocol: Protocol::Sctp, ..request(None, 8080, 0) };
         match Ports::default().reserve(&id("a"), target(), &[sctp]) {
             Ok(settled) => assert_eq!(settled[0].to_string(), "*:8080->80/sctp"),
-            Err(error) => assert!(error.to_string().contains("this kernel has no SCTP: load"), "{error}"),
+            Err((_, error)) => {
+                assert!(error.to_string().contains("this kernel has no SCTP: load"), "{error}");
+            }
         }
     });
 }

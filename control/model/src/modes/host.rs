@@ -18,6 +18,10 @@ use crate::{
     Model, Network, NetworkId, Over, Path, PortName, Route, VrfName,
 };
 
+/// The MTU of the port, as large as the kernel lets a TAP's be, in bytes. What the host sends is bound by that of the device,
+/// which follows the networks while the port stays open.
+const MOST: u16 = 65521;
+
 /// Adds the way to the host's stack, if a network has a gateway.
 pub(super) fn add(config: &Config, model: &Model, desired: &mut Desired) {
     let networks = || model.networks.values().filter(|network| network.gateways().next().is_some());
@@ -29,7 +33,7 @@ pub(super) fn add(config: &Config, model: &Model, desired: &mut Desired) {
     let mac = MacAddr::made_of(&format!("host {device}"), 0);
     let mtu = networks().map(|network| network.options.mtu).fold(DEFAULT_MTU, u16::max);
 
-    let port = DesiredPort { kind: DesiredKind::Host(device), mtu, mac: Some(mac), queues: 1 };
+    let port = DesiredPort { kind: DesiredKind::Host(device), mtu: MOST, mac: Some(mac), queues: 1 };
     desired.ports.insert(PortName::host(), port);
     desired.interfaces.insert(PortName::host(), interface(mac, mtu));
     let routes = &mut desired.vrfs.entry(VrfName::default()).or_default().routes;

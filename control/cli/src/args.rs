@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
-use paceline_model::VrfName;
+use ipnet::IpNet;
 use paceline_model::config::Api;
+use paceline_model::{PortName, VrfName};
 
 use crate::bench::Bench;
 
@@ -60,6 +61,9 @@ pub enum Command {
     Clear(Clear),
     /// Capture the frames of a port to a file
     Pcap(Pcap),
+    /// Add routes, or take them out
+    #[command(subcommand)]
+    Route(RouteCommand),
     /// Ask a host for an answer, from the switch
     Ping(Ping),
     /// Measure the switch on this machine
@@ -137,6 +141,8 @@ pub enum What {
     Buffers,
     /// Docker's networks
     Networks,
+    /// Published ports of containers, which `docker ps` does not show
+    Ports,
     /// Docker's endpoints: addresses, state and errors
     Endpoints,
     /// Worker threads: core, mode, turns, share of the time asleep
@@ -218,6 +224,61 @@ pub struct Pcap {
     /// Keep at most so many bytes of each frame, 1 to 262144 [default: all]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=262_144))]
     pub snap: Option<u32>,
+}
+
+/// Options of `route`.
+#[derive(Debug, Subcommand)]
+pub enum RouteCommand {
+    /// Add a route, or change it; it outlives a restart
+    #[command(after_help = "Examples:\n  \
+        paceline route add 10.0.0.0/8 --via 192.168.1.1\n  \
+        paceline route add ::/0 --via fe80::1 --interface uplink\n  \
+        paceline route add 10.9.0.0/16 --via 10.1.0.1 --via 10.2.0.1   flows are spread over both\n  \
+        paceline route add 10.66.0.0/16 --blackhole --vrf blue")]
+    Add(AddRouteArgs),
+    /// Take a route out
+    #[command(after_help = "Examples:\n  paceline route del 10.0.0.0/8")]
+    Del {
+        /// The destinations
+        prefix: IpNet,
+        /// The routing table
+        #[arg(long, value_name = "NAME", default_value = VrfName::DEFAULT)]
+        vrf: VrfName,
+    },
+}
+
+/// Options of `route add`.
+#[derive(Debug, ClapArgs)]
+pub struct AddRouteArgs {
+    /// The destinations
+    pub prefix: IpNet,
+    /// A router to hand packets to; several: flows are spread over them
+    #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["interface", "Nowhere"])]
+    pub via: Vec<IpAddr>,
+    /// The interface to leave by [default: the one whose subnet the router is in]
+    #[arg(long, value_name = "NAME")]
+    pub interface: Option<PortName>,
+    /// The routing table
+    #[arg(long, value_name = "NAME", default_value = VrfName::DEFAULT)]
+    pub vrf: VrfName,
+    /// Nowhere
+    #[command(flatten)]
+    pub what: Nowhere,
+}
+
+/// A route that leads nowhere.
+#[derive(Debug, ClapArgs)]
+#[group(multiple = false, conflicts_with_all = ["via", "interface"])]
+pub struct Nowhere {
+    /// Drop the packets without a word
+    #[arg(long)]
+    pub blackhole: bool,
+    /// Drop the packets, and tell senders that they cannot arrive
+    #[arg(long)]
+    pub unreachable: bool,
+    /// Drop the packets, and tell senders that this is forbidden
+    #[arg(long)]
+    pub prohibit: bool,
 }
 
 /// Options of `ping`.

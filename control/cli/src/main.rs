@@ -8,6 +8,7 @@ mod config;
 mod fail;
 mod pcap;
 mod ping;
+mod route;
 mod run;
 mod show;
 mod table;
@@ -40,6 +41,7 @@ fn execute(args: Args) -> Result<(), Fail> {
         Command::Clear(Clear::Network { id }) => ask(show::clear_network(&client, id)),
         Command::Clear(Clear::Trace) => ask(trace::clear(&client)),
         Command::Pcap(options) => ask(pcap::capture(&client, options)),
+        Command::Route(command) => ask(route::route(&client, command)),
         Command::Ping(options) => ask(ping::ping(&client, options)),
         Command::Bench(options) => bench::bench(&options),
         Command::Completions { shell } => {

@@ -24,6 +24,7 @@ pub fn of(what: What) -> (&'static [Column], &'static str) {
         What::Runtime => (RUNTIME, "no packets yet"),
         What::Drops => (DROPS, "no drops"),
         What::Networks => (NETWORKS, "no networks"),
+        What::Ports => (PORTS, "no published ports"),
         What::Endpoints => (ENDPOINTS, "no endpoints"),
         What::Workers => (WORKERS, "no workers"),
         What::Buffers | What::Version => (&[], ""),
@@ -125,6 +126,13 @@ const ENDPOINTS: &[Column] = &[
         [given("ipv4"), given("ipv6")].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }),
     words("state", |row| state(row, "error")),
+];
+
+const PORTS: &[Column] = &[
+    text("published", field!("published")),
+    words("container", field!("addresses")),
+    text("network", |row| short(&row["network"])),
+    text("endpoint", |row| short(&row["endpoint"])),
 ];
 
 const WORKERS: &[Column] = &[

@@ -23,6 +23,7 @@ pub async fn show(client: &Client, what: What, json: bool) -> Result<(), Fail> {
         What::Drops => "/v1/drops",
         What::Buffers => "/v1/buffers",
         What::Networks => "/v1/networks",
+        What::Ports => "/v1/ports",
         What::Endpoints => "/v1/endpoints",
         What::Workers => "/v1/workers",
         What::Version => "/v1/version",

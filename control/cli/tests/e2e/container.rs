@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -77,6 +78,22 @@ impl<'e> Container<'e> {
         let leg = self.leg(network);
         let text = leg[field].as_str().unwrap_or_default();
         text.parse().unwrap_or_else(|_| panic!("no {field} in {leg}"))
+    }
+
+    /// The process that it began with, of those that it has in the host's sight.
+    pub fn pid(&self) -> u32 {
+        let text = self.engine.docker(["inspect", "--format", "{{.State.Pid}}", &self.name]).ok();
+        text.parse().ok().filter(|pid| *pid > 0).unwrap_or_else(|| panic!("{} does not run", self.name))
+    }
+
+    /// Waits until it runs: after a restart of the engine, say.
+    pub fn await_running(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let state = || self.engine.docker(["inspect", "--format", "{{.State.Status}}", &self.name]).ok();
+        while state() != "running" {
+            assert!(Instant::now() < deadline, "{} does not run: {}", self.name, state());
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// A file of one of its links, from the container's own sight: `address`, `mtu`, …

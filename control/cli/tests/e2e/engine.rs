@@ -123,8 +123,13 @@ impl Engine {
     pub fn in_namespace(&self, program: &str) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "nsenter"]);
-        command.arg(format!("--net=/run/netns/{}", self.name)).arg(program);
+        command.arg(format!("--net={}", self.netns().display())).arg(program);
         command
+    }
+
+    /// The network namespace of engine and switch.
+    pub fn netns(&self) -> PathBuf {
+        Path::new("/run/netns").join(&self.name)
     }
 
     /// Names of the links in the engine's network namespace, sorted.

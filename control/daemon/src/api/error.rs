@@ -5,6 +5,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use paceline_cnm::DriverError;
+use paceline_model::route::RouteError;
 use paceline_store::StoreError;
 use paceline_worker::{EngineError, PingError};
 use serde_json::json;
@@ -34,6 +35,9 @@ pub enum ApiError {
     /// There is no such network, or several.
     #[error("{0:?} is not the beginning of exactly one network's ID; `paceline show networks` lists them")]
     Network(String),
+    /// A route that cannot be.
+    #[error(transparent)]
+    Route(#[from] RouteError),
     /// No echo request was sent.
     #[error(transparent)]
     Ping(#[from] PingError),
@@ -61,8 +65,10 @@ impl ApiError {
             Self::Engine(EngineError::Unknown(_)) | Self::Bridge(_) | Self::Network(_) | Self::Path(_) => {
                 StatusCode::NOT_FOUND
             }
-            Self::Ping(PingError::Vrf(_)) => StatusCode::NOT_FOUND,
-            Self::Engine(EngineError::Capturing(_)) | Self::Driver(_) | Self::Ping(_) => StatusCode::CONFLICT,
+            Self::Ping(PingError::Vrf(_)) | Self::Route(RouteError::NoRoute(_)) => StatusCode::NOT_FOUND,
+            Self::Engine(EngineError::Capturing(_)) | Self::Driver(_) | Self::Ping(_) | Self::Route(_) => {
+                StatusCode::CONFLICT
+            }
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Engine(_) | Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,

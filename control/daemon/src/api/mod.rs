@@ -3,7 +3,8 @@
 //! | | |
 //! |---|---|
 //! | `GET /v1/version`, `interfaces`, `bridges`, `macs`, `vrfs`, `routes`, `neighbours`, `runtime`, `drops`, `buffers`, `workers` | what the workers do |
-//! | `GET /v1/networks`, `endpoints` | what Docker asked for |
+//! | `GET /v1/networks`, `endpoints`, `ports` | what Docker asked for |
+//! | `POST /v1/route/add {"vrf", "prefix", "route"}`, `route/del {"vrf", "prefix"}` | routes of the operator |
 //! | `POST /v1/trace {"count", "port"}`, `GET`, `DELETE` | the ways of packets |
 //! | `POST /v1/clear/macs {"bridge"}`, `clear/network {"network"}`, `clear/trace` | forget |
 //! | `POST /v1/ping {"address", "vrf", "source", "size", "ttl", "whole"}` | an echo request, and what became of it |
@@ -15,6 +16,7 @@ mod capture;
 mod clear;
 mod error;
 mod ping;
+mod route;
 mod show;
 mod trace;
 mod views;
@@ -29,6 +31,7 @@ pub use capture::CaptureRequest;
 pub use clear::{ClearMacs, ClearNetwork};
 pub use error::ApiError;
 pub use ping::AskPing;
+pub use route::{AddRoute, RemoveRoute};
 pub use trace::TraceRequest;
 
 use crate::Switch;
@@ -54,6 +57,9 @@ pub fn router(switch: Arc<Switch>) -> Router {
         .route("/clear/network", post(clear::network))
         .route("/clear/trace", post(trace::clear))
         .route("/ping", post(ping::ping))
+        .route("/route/add", post(route::add))
+        .route("/route/del", post(route::remove))
+        .route("/ports", get(show::ports))
         .route("/capture", post(capture::capture))
         .method_not_allowed_fallback(async |method: Method| ApiError::Method(method.to_string()));
     Router::new()

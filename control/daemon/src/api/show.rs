@@ -8,7 +8,7 @@ use paceline_worker::{
     BridgeView, DropView, InterfaceView, MacView, NeighbourView, NodeView, RouteView, VrfView, WorkerView,
 };
 
-use super::views::{self, BuffersView, EndpointView, NetworkView, VersionView};
+use super::views::{self, BuffersView, EndpointView, NetworkView, PortView, VersionView};
 use crate::Switch;
 
 type Shared = State<Arc<Switch>>;
@@ -73,4 +73,8 @@ pub async fn networks(State(switch): Shared) -> Json<Vec<NetworkView>> {
 
 pub async fn endpoints(State(switch): Shared) -> Json<Vec<EndpointView>> {
     Json(views::endpoints(&switch))
+}
+
+pub async fn ports(State(switch): Shared) -> Json<Vec<PortView>> {
+    Json(views::ports(&switch))
 }

@@ -1,7 +1,7 @@
 //! What the API shows beside the engine's own views. Field names are stable: programs read them.
 
 use paceline_buf::PoolStats;
-use paceline_model::{Endpoint, Model, Network};
+use paceline_model::{Endpoint, Model, Network, Protocol, PublishedPort};
 use paceline_worker::{Engine, InterfaceView};
 use serde::Serialize;
 
@@ -98,6 +98,50 @@ pub struct EndpointView {
     pub state: String,
     /// Why it is down, or in error.
     pub error: Option<String>,
+}
+
+/// A published port.
+#[derive(Debug, Serialize)]
+pub struct PortView {
+    /// As `docker port` writes it; `*` stands for all addresses of the host.
+    pub published: String,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: Protocol,
+    /// The host's address; none: all.
+    pub host_ip: Option<String>,
+    /// The host's port.
+    pub host_port: u16,
+    /// The container's port.
+    pub container_port: u16,
+    /// The container's addresses.
+    pub addresses: Vec<String>,
+    /// Docker's ID of its endpoint.
+    pub endpoint: String,
+    /// Docker's ID of the network.
+    pub network: String,
+}
+
+/// All published ports, ordered by protocol and the host's port.
+pub fn ports(switch: &Switch) -> Vec<PortView> {
+    let of = |endpoint: &Endpoint, port: PublishedPort| PortView {
+        published: port.to_string(),
+        protocol: port.protocol,
+        host_ip: port.host_ip.map(|ip| ip.to_string()),
+        host_port: port.host_port,
+        container_port: port.port,
+        addresses: endpoint.addresses().map(|address| address.to_string()).collect(),
+        endpoint: endpoint.id.to_string(),
+        network: endpoint.network.to_string(),
+    };
+    let mut views: Vec<_> = switch.model(|model| {
+        let all = model
+            .endpoints
+            .values()
+            .flat_map(|endpoint| endpoint.ports.iter().map(move |port| (endpoint, *port)));
+        all.map(|(endpoint, port)| of(endpoint, port)).collect()
+    });
+    views.sort_by(|a, b| (a.protocol, a.host_port, &a.host_ip).cmp(&(b.protocol, b.host_port, &b.host_ip)));
+    views
 }
 
 /// All interfaces, ordered by name, and those ports that could not be opened: their state is `error`.

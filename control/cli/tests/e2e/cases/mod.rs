@@ -7,6 +7,7 @@ mod bridging;
 mod devices;
 mod files;
 mod frames;
+mod gateways;
 mod harness;
 mod lifecycle;
 mod networks;
@@ -43,6 +44,7 @@ pub fn all() -> impl Iterator<Item = Named> {
         ("lifecycle", lifecycle::CASES),
         ("addresses", addresses::CASES),
         ("networks", networks::CASES),
+        ("gateways", gateways::CASES),
         ("attach", attach::CASES),
         ("restart", restart::CASES),
         ("bad_input", bad_input::CASES),

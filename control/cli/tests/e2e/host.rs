@@ -23,6 +23,11 @@ impl Host {
         Self { netns }
     }
 
+    /// A new one, without any device, that speaks IPv6 as hosts do, also by itself.
+    pub fn with_ipv6() -> Self {
+        Self { netns: Scratch::new().expect("we are root") }
+    }
+
     /// Where it is, for a port's `netns`.
     pub fn path(&self) -> String {
         self.netns.path().to_string_lossy().into_owned()

@@ -31,8 +31,9 @@ const GATEWAYS: [&str; 2] = ["10.77.0.1", "fd77::1"];
 
 /// Another host, which is a neighbour of the Docker host.
 struct Outside<'e> {
-    host: Host,
+    // First: the host's end goes with it.
     _veth: Veth<'e>,
+    host: Host,
 }
 
 impl<'e> Outside<'e> {
@@ -41,7 +42,7 @@ impl<'e> Outside<'e> {
     const DOCKER_HOST: [&'static str; 2] = ["192.0.2.1", "2001:db8::1"];
 
     fn new(engine: &'e Engine) -> Self {
-        let host = Host::new();
+        let host = Host::with_ipv6();
         let veth = Veth::new(engine, "outside0", &host, "eth0");
         for (address, options) in [("192.0.2.1/24", ""), ("2001:db8::1/64", "nodad")] {
             let words = ["address", "add", address, "dev", "outside0", options];
@@ -54,7 +55,7 @@ impl<'e> Outside<'e> {
         host.ip("address add 2001:db8::10/64 dev eth0 nodad");
         host.up("eth0");
         host.ip("link set dev lo up");
-        Self { host, _veth: veth }
+        Self { _veth: veth, host }
     }
 
     fn place(&self) -> Place {

@@ -13,6 +13,7 @@ mod host;
 mod http;
 mod network;
 mod place;
+mod station;
 mod switch;
 mod wire;
 

@@ -126,6 +126,11 @@ impl<'e> Switch<'e> {
 
     /// Runs the `paceline` command against it.
     pub fn cli<const N: usize>(&self, arguments: [&str; N]) -> Outcome {
+        self.cli_words(&arguments)
+    }
+
+    /// The same with any number of words.
+    pub fn cli_words(&self, arguments: &[&str]) -> Outcome {
         command::run(
             Command::new(env!("CARGO_BIN_EXE_paceline"))
                 .arg("--api-socket")

@@ -10,9 +10,12 @@ mod frames;
 mod gateways;
 mod harness;
 mod lifecycle;
+mod neighbours;
 mod networks;
-mod operator;
+pub mod operator;
 mod restart;
+mod routes;
+mod routing;
 
 use crate::engine::Engine;
 
@@ -53,6 +56,9 @@ pub fn all() -> impl Iterator<Item = Named> {
         ("files", files::CASES),
         ("devices", devices::CASES),
         ("frames", frames::CASES),
+        ("routing", routing::CASES),
+        ("neighbours", neighbours::CASES),
+        ("routes", routes::CASES),
     ];
     files.into_iter().flat_map(|(file, cases)| cases.iter().map(move |(name, case)| (file, *name, *case)))
 }

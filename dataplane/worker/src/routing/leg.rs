@@ -56,6 +56,11 @@ impl Leg {
         self.addresses.iter().any(|net| net.addr() == address)
     }
 
+    /// Whether an address is its own, or the link-local one that is made of its Ethernet address.
+    pub(crate) fn answers(&self, address: IpAddr) -> bool {
+        self.has(address) || address == paceline_router::link_local(self.mac)
+    }
+
     /// The address that it speaks to another from: that in the same subnet, or else the first of the family.
     pub(crate) fn source(&self, to: IpAddr) -> Option<IpAddr> {
         let same = || self.addresses.iter().filter(|net| net.addr().is_ipv4() == to.is_ipv4());

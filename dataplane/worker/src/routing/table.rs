@@ -1,6 +1,6 @@
 //! One routing table (VRF): the routes that there should be, and those that there are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -143,7 +143,7 @@ impl Table {
     }
 
     /// All routes that there should be, by what wins: those of the configuration, those of addresses and neighbours that do not
-    /// change, neighbours that were found. Routes by interfaces that are not there are left out.
+    /// change, neighbours that were found where nothing else leads. Routes by interfaces that are not there are left out.
     pub(crate) fn wanted(&self, legs: &BTreeMap<u16, Leg>, spec: &VrfSpec) -> BTreeMap<IpNet, Want> {
         let legs: Vec<&Leg> = legs.values().filter(|leg| *leg.vrf == *self.name).collect();
         let mut all = BTreeMap::new();
@@ -159,18 +159,38 @@ impl Table {
                 all.insert(IpNet::from(net.addr()), Want::One(Target::Act(Action::Local)));
             }
         }
-        for (address, interface) in &self.found {
-            if let Some(leg) = legs.iter().find(|leg| leg.number == *interface) {
-                let target = Target::Neighbour(leg.link(version(*address)), *address);
-                all.entry(IpNet::from(*address)).or_insert(Want::One(target));
-            }
-        }
         for (prefix, route) in &spec.routes {
             if let Some(want) = resolve(*prefix, route, &legs) {
                 all.insert(*prefix, want);
             }
         }
+        let found: Vec<(IpNet, Want)> = self.still_found(&legs, &all).collect();
+        all.extend(found);
         all
+    }
+
+    /// The routes of neighbours that were found, and that the others still ask for on the link they are on.
+    fn still_found<'a>(
+        &'a self,
+        legs: &'a [&Leg],
+        all: &'a BTreeMap<IpNet, Want>,
+    ) -> impl Iterator<Item = (IpNet, Want)> + 'a {
+        let lengths: BTreeSet<(bool, u8)> = if self.found.is_empty() {
+            BTreeSet::new()
+        } else {
+            all.keys().map(|prefix| (prefix.addr().is_ipv4(), prefix.prefix_len())).collect()
+        };
+        let best = move |address: IpAddr| {
+            let of_family = lengths.iter().rev().filter(|(is_v4, _)| *is_v4 == address.is_ipv4());
+            let mut prefixes = of_family.filter_map(|(_, length)| IpNet::new(address, *length).ok());
+            prefixes.find_map(|prefix| all.get(&prefix.trunc()))
+        };
+        self.found.iter().filter_map(move |(address, interface)| {
+            let leg = legs.iter().find(|leg| leg.number == *interface)?;
+            let link = leg.link(version(*address));
+            let is_asked_for = best(*address) == Some(&Want::One(Target::Glean(link)));
+            is_asked_for.then(|| (IpNet::from(*address), Want::One(Target::Neighbour(link, *address))))
+        })
     }
 }
 
@@ -222,6 +242,8 @@ fn path(prefix: IpNet, path: &PathSpec, legs: &[&Leg]) -> Option<Target> {
     Some(match (leg.peer, path.via) {
         (Some(peer), _) => Target::Peer(link, peer),
         (None, Some(via)) => Target::Neighbour(link, via),
+        // A route to one address needs no other one for its neighbour.
+        (None, None) if prefix == IpNet::from(prefix.addr()) => Target::Neighbour(link, prefix.addr()),
         (None, None) => Target::Glean(link),
     })
 }

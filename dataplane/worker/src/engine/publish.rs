@@ -178,6 +178,7 @@ impl Attached {
     fn features(&self, routed: bool, vlan: bool) -> Features {
         Features {
             routed,
+            nat: false,
             patch: self.peer.is_some(),
             vlan,
             capture: self.capture.is_some(),

@@ -25,7 +25,7 @@ pub use context::Context;
 pub use counters::{Count, Drops, InterfaceCounters, NodeCounters};
 pub use graph::{Graph, Handed, Node};
 pub use hop::{Hop, MAX_INTERFACES};
-pub use nat::{Nat, NatConfig, NatError, NatLimits, NatMapping, NatTimeouts};
+pub use nat::{Nat, NatConfig, NatError, NatLimits, NatMapping, NatSession, NatTimeouts, NatTotals};
 pub use reason::Reason;
 pub use snapshot::{
     Bridge, BridgeCounters, Capabilities, Capture, Captured, Interface, L2Out, L3, NO_DOMAIN, Punt, Snapshot,

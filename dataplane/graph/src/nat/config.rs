@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use paceline_tables::RouteError;
 
 /// Address translation, as it is configured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NatConfig {
     /// Addresses that inside hosts appear under. Each host keeps to one of them (RFC 4787 REQ-2). Without any, packets of
     /// the version pass as they are.

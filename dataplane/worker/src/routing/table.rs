@@ -158,6 +158,9 @@ impl Table {
             for net in &leg.addresses {
                 all.insert(IpNet::from(net.addr()), Want::One(Target::Act(Action::Local)));
             }
+            for address in &leg.outside {
+                all.insert(IpNet::from(*address), Want::One(Target::Act(Action::Translate)));
+            }
         }
         for (prefix, route) in &spec.routes {
             if let Some(want) = resolve(*prefix, route, &legs) {

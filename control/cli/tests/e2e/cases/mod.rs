@@ -10,6 +10,7 @@ mod frames;
 mod gateways;
 mod harness;
 mod lifecycle;
+mod nat;
 mod neighbours;
 mod networks;
 pub mod operator;
@@ -48,6 +49,7 @@ pub fn all() -> impl Iterator<Item = Named> {
         ("addresses", addresses::CASES),
         ("networks", networks::CASES),
         ("gateways", gateways::CASES),
+        ("nat", nat::CASES),
         ("attach", attach::CASES),
         ("restart", restart::CASES),
         ("bad_input", bad_input::CASES),

@@ -30,6 +30,10 @@ pub struct Interface {
     pub isolated: bool,
     /// Neighbours that need not be asked for and never age.
     pub neighbours: Vec<Neighbour>,
+    /// Whether what leaves by it gets an address of `[nat]`.
+    pub nat: bool,
+    /// Whether TCP handshakes that come in or leave by it are lowered to segments that fit its MTU.
+    pub mss_clamp: bool,
 }
 
 /// What a routed interface is on.
@@ -124,6 +128,10 @@ struct Table {
     isolated: bool,
     #[serde(default)]
     neighbours: Vec<Neighbour>,
+    #[serde(default)]
+    nat: bool,
+    #[serde(default)]
+    mss_clamp: bool,
 }
 
 impl TryFrom<Table> for Interface {
@@ -149,20 +157,35 @@ impl TryFrom<Table> for Interface {
             }
             _ => return Err(InterfaceError::On),
         };
-        let Table { vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, .. } = table;
-        Ok(Self { name, on, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours })
+        let Table { vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, nat, mss_clamp, .. } = table;
+        Ok(Self { name, on, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, nat, mss_clamp })
     }
 }
 
 impl From<Interface> for Table {
     fn from(interface: Interface) -> Self {
-        let Interface { name, on, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours } = interface;
+        let Interface { name, on, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, nat, mss_clamp } =
+            interface;
         let (port, bridge, vlan) = match on {
             On::Port(port) => (Some(port), None, None),
             On::Vlan { port, vlan } => (Some(port), None, Some(vlan)),
             On::Bridge { bridge, vlan } => (None, Some(bridge), vlan),
         };
         let name = Some(name);
-        Self { name, port, bridge, vlan, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours }
+        Self {
+            name,
+            port,
+            bridge,
+            vlan,
+            vrf,
+            mac,
+            mtu,
+            addresses,
+            proxy_arp,
+            isolated,
+            neighbours,
+            nat,
+            mss_clamp,
+        }
     }
 }

@@ -59,6 +59,8 @@ fn leg(network: &Network, model: &Model, mac: MacAddr) -> Option<DesiredInterfac
         isolated: true,
         proxy_arp: false,
         peer: None,
+        nat: false,
+        mss_clamp: false,
     })
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Leg {
     pub peer: Option<Mac>,
     /// Where its output arc begins.
     pub out: Hop,
+    /// Addresses of address translation that inside hosts appear under on it.
+    pub outside: Vec<IpAddr>,
 }
 
 impl Leg {
@@ -48,7 +50,14 @@ impl Leg {
                 IpAddr::V6(address) => _ = address6.get_or_insert(address),
             }
         }
-        L3 { mac: self.mac, address4, address6 }
+        L3 { mac: self.mac, address4, address6, mtu: self.mtu }
+    }
+
+    /// All addresses that it answers for, each with its subnet's length: its own, and those that inside hosts appear under.
+    pub(crate) fn answers_for(&self) -> Vec<IpNet> {
+        let further =
+            self.outside.iter().filter(|address| !self.has(**address)).map(|address| IpNet::from(*address));
+        self.addresses.iter().copied().chain(further).collect()
     }
 
     /// Whether an address is its own.

@@ -10,6 +10,7 @@ mod frames;
 mod gateways;
 mod harness;
 mod lifecycle;
+mod nat;
 mod networks;
 mod operator;
 mod restart;
@@ -45,6 +46,7 @@ pub fn all() -> impl Iterator<Item = Named> {
         ("addresses", addresses::CASES),
         ("networks", networks::CASES),
         ("gateways", gateways::CASES),
+        ("nat", nat::CASES),
         ("attach", attach::CASES),
         ("restart", restart::CASES),
         ("bad_input", bad_input::CASES),

@@ -42,6 +42,7 @@ macro_rules! at {
 }
 
 mod interface;
+mod nat;
 mod route;
 
 /// Collects problems, each with the place of the value it is about.
@@ -91,6 +92,7 @@ pub(super) fn problems(config: &Config, host: &Host, document: &DeTable<'_>) -> 
     route::vrfs(config, &mut checks);
     interface::interfaces(config, &member_of, &mut checks);
     route::routes(config, &mut checks);
+    nat::nat(config, &mut checks);
     checks.problems
 }
 

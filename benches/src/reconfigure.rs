@@ -177,6 +177,8 @@ fn topology(routes: u32) -> Topology {
         proxy_arp: false,
         neighbours: [(NEIGHBOUR.into(), Mac(0x0600_0000_0002))].into(),
         peer: None,
+        nat: false,
+        mss_clamp: false,
     };
     let mut source = interface(MAC, [198, 18, 0, 1]);
     source.neighbours.clear();

@@ -71,9 +71,11 @@ fn message(cx: &mut Context<'_>, packet: &Packet, reason: Reason) -> Option<(Pac
     message.set_len(len);
     // From an address to itself no router takes it.
     let to_itself = if is_v4 {
-        Ipv4Header::read(ip).is_some_and(|header| l3.address4.is_some_and(|own| own.octets() == header.source))
+        Ipv4Header::read(ip)
+            .is_some_and(|header| l3.address4.is_some_and(|own| own.octets() == header.source))
     } else {
-        Ipv6Header::read(ip).is_some_and(|header| l3.address6.is_some_and(|own| own.octets() == header.source))
+        Ipv6Header::read(ip)
+            .is_some_and(|header| l3.address6.is_some_and(|own| own.octets() == header.source))
     };
     if to_itself {
         message.reason = Reason::NobodyHome as u16;

@@ -73,7 +73,8 @@ impl Routing {
             return self.act(now, way);
         }
         // Routes lead here with the switch's addresses, but for those that mean something on one link alone.
-        let is_own = |leg: &Leg| destination(packet.data()).is_some_and(|to| is_link_local(to) && leg.answers(to));
+        let is_own =
+            |leg: &Leg| destination(packet.data()).is_some_and(|to| is_link_local(to) && leg.answers(to));
         let is_ours =
             packet.reason == Reason::NobodyHome as u16 || self.legs.get(&packet.rx).is_some_and(is_own);
         // Nothing that the switch itself takes comes in super-packets.
@@ -210,8 +211,7 @@ impl Routing {
 
     /// Sends an IP packet of the switch's own to a station on a link.
     fn send_on_link(&self, mut packet: Packet, interface: u16, mac: Mac, way: &mut Way) {
-        let (Some(leg), Some(ethertype)) =
-            (self.legs.get(&interface), ethernet::ethertype(packet.data()))
+        let (Some(leg), Some(ethertype)) = (self.legs.get(&interface), ethernet::ethertype(packet.data()))
         else {
             return way.drop(packet, Reason::NoNeighbour);
         };

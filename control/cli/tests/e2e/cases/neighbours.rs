@@ -47,7 +47,10 @@ fn asked_for_by_arp_and_by_neighbour_discovery(engine: &Engine) {
     for station in [&a, &b] {
         for own in station.own() {
             let row = neighbour(&switch, &own);
-            assert_eq!((&row["interface"], &row["mac"]), (&station.name().into(), &text(station.macs()[1]).into()));
+            assert_eq!(
+                (&row["interface"], &row["mac"]),
+                (&station.name().into(), &text(station.macs()[1]).into())
+            );
             assert!(["reachable", "stale"].iter().any(|state| row["state"] == *state), "{row}");
         }
     }
@@ -133,7 +136,8 @@ fn proxy_arp(engine: &Engine) {
     a.host.ip("route add 10.0.0.0/8 dev h1");
     a.host.reaches("10.2.0.2");
     let mut wire = a.wire();
-    let is_answer = |frame: &[u8], of: [u8; 4]| frame[12..14] == [8, 6] && frame[21] == 2 && frame[28..32] == of;
+    let is_answer =
+        |frame: &[u8], of: [u8; 4]| frame[12..14] == [8, 6] && frame[21] == 2 && frame[28..32] == of;
     for (target, answered) in [
         ("10.2.0.200", true),
         ("10.1.0.1", true),
@@ -164,7 +168,10 @@ fn a_storm_of_arp(engine: &Engine) {
     };
     let mut storm: Vec<Vec<u8>> = (0..5000).map(&mut frame).collect();
     // And for each address of 10.2.0.0/16 and beyond: these have no place on the link.
-    storm.extend((0..5000_u32).map(|n| arp(1, [2, 1, 1, 1, 1, 1], &format!("10.3.{}.{}", n / 250, n % 250), "10.2.0.1")));
+    storm.extend(
+        (0..5000_u32)
+            .map(|n| arp(1, [2, 1, 1, 1, 1, 1], &format!("10.3.{}.{}", n / 250, n % 250), "10.2.0.1")),
+    );
     std::thread::scope(|scope| {
         let storm = scope.spawn(|| b.wire().send(&storm));
         while !storm.is_finished() {
@@ -191,7 +198,8 @@ fn an_address_that_two_claim(engine: &Engine) {
         ["10.2.0.1", "02:06:06:06:06:06", "h2", "defended"].iter().all(|part| said.contains(part))
     });
     // All are told who really has it.
-    let is_defence = |frame: &[u8]| frame[12..14] == [8, 6] && frame[22..32] == [2, 0, 0, 0, 2, 1, 10, 2, 0, 1];
+    let is_defence =
+        |frame: &[u8]| frame[12..14] == [8, 6] && frame[22..32] == [2, 0, 0, 0, 2, 1, 10, 2, 0, 1];
     assert!(wire.hear(SOON, is_defence).is_some());
     reach_each_other(&a, &b);
 }

@@ -68,7 +68,9 @@ fn the_shipped_router(engine: &Engine) {
     west.1.reaches("10.5.0.7");
     assert!(switch.cli(["ping", "10.2.0.2", "--count", "1"]).ok().contains("1 answered"));
     assert!(switch.cli(["ping", "10.3.0.2", "--count", "1"]).ok().contains("1 answered"));
-    switch.await_that("the generator's packets go their way", |switch| switch.counter("sink", "tx_packets") > 100);
+    switch.await_that("the generator's packets go their way", |switch| {
+        switch.counter("sink", "tx_packets") > 100
+    });
     // A few may have come before the routes at the start, and none is lost after that.
     let (lost, sent) = (switch.counter("gen", "drops"), switch.counter("sink", "tx_packets"));
     switch.await_that("more go", |switch| switch.counter("sink", "tx_packets") > sent + 100);
@@ -78,7 +80,8 @@ fn the_shipped_router(engine: &Engine) {
         assert!(interfaces.contains(name), "{name}: {interfaces}");
     }
     let routes = switch.cli(["show", "routes"]).ok();
-    for part in ["172.16.0.0/12", "10.100.0.254 core100", "prohibit", "load", "198.18.1.3 sink", "blackhole"] {
+    for part in ["172.16.0.0/12", "10.100.0.254 core100", "prohibit", "load", "198.18.1.3 sink", "blackhole"]
+    {
         assert!(routes.contains(part), "{part}: {routes}");
     }
     let vrfs = switch.cli(["show", "vrfs"]).ok();
@@ -142,14 +145,18 @@ fn a_bridge_and_vlans(engine: &Engine) {
     assert!(wire.hear(SOON, |frame| frame == want).is_some());
     // Who is there is asked in the same VLAN, and may answer there alone.
     a.wire().send(&[a.frame(&Packet::new("10.1.0.2", "10.200.0.9", &[5; 60]).bytes())]);
-    let asks = |frame: &[u8], vlan| frame[12..18] == [0x81, 0, 0, vlan, 8, 6] && frame[42..46] == [10, 200, 0, 9];
+    let asks =
+        |frame: &[u8], vlan| frame[12..18] == [0x81, 0, 0, vlan, 8, 6] && frame[42..46] == [10, 200, 0, 9];
     assert!(wire.hear(SOON, |frame| asks(frame, 200)).is_some());
     let there = [2, 0, 0, 0, 0xc8, 9];
     let tell = |sender| arp(1, there, sender, &sender.replace(".9", ".1"));
     wire.send(&[tagged(tell("10.200.0.9"), 100)]);
     let known = |switch: &Switch<'_>| {
         let rows = switch.show("neighbours");
-        rows.as_array().into_iter().flatten().any(|row| row["address"] == "10.200.0.9" && row["mac"].is_string())
+        rows.as_array()
+            .into_iter()
+            .flatten()
+            .any(|row| row["address"] == "10.200.0.9" && row["mac"].is_string())
     };
     assert!(!known(&switch));
     wire.send(&[tagged(tell("10.200.0.9"), 200)]);
@@ -221,7 +228,7 @@ fn two_next_hops(engine: &Engine) {
             let is_it = |frame: &[u8]| frame.windows(mark.len()).any(|bytes| bytes == mark);
             let mut heard = |way: usize, patience| ways[way].hear(patience, is_it).is_some();
             let quick = std::time::Duration::from_millis(100);
-            let way = if heard(0, quick) { 0 } else { 1 };
+            let way = usize::from(!heard(0, quick));
             assert!((0..2).all(|_| heard(way, SOON)) || way == 1 && heard(1, SOON), "flow {flow}: lost");
             assert!(!heard(1 - way, std::time::Duration::from_millis(5)), "flow {flow} goes both ways");
             used[way] += 1;
@@ -234,14 +241,17 @@ fn two_next_hops(engine: &Engine) {
 
 fn routes_by_command(engine: &Engine) {
     let (a, b) = (Station::new(1), Station::new(2));
-    let file = "route = [{ prefix = \"192.0.2.0/24\", action = \"blackhole\" }]\nvrf = [{ name = \"red\" }]\n";
+    let file =
+        "route = [{ prefix = \"192.0.2.0/24\", action = \"blackhole\" }]\nvrf = [{ name = \"red\" }]\n";
     let switch = Switch::configured(engine, &(file.to_string() + &a.on_tap("", "") + &b.on_tap("", "")));
     a.up();
     b.up();
     for address in ["10.9.0.1/32", "2001:db8::1/128"] {
         b.host.ip(&format!("address add {address} dev h2"));
     }
-    for (prefix, via, there) in [("10.9.0.0/16", "10.2.0.2", "10.9.0.1"), ("2001:db8::/32", "fd02::2", "2001:db8::1")] {
+    for (prefix, via, there) in
+        [("10.9.0.0/16", "10.2.0.2", "10.9.0.1"), ("2001:db8::/32", "fd02::2", "2001:db8::1")]
+    {
         a.host.cannot_reach(there);
         switch.cli(["route", "add", prefix, "--via", via]).ok();
         a.host.reaches(there);
@@ -368,7 +378,8 @@ fn a_device_that_comes_back(engine: &Engine) {
         // Packets are on their way when it goes, and some wait for a neighbour that nobody is.
         let (mut wire, [a4, _]) = (a.wire(), a.own());
         let to = |to| a.frame(&Packet::new(&a4, to, &[6; 60]).bytes());
-        let frames: Vec<Vec<u8>> = (0..4000).map(|n| to(if n % 10 == 0 { "10.3.0.77" } else { "10.9.0.1" })).collect();
+        let frames: Vec<Vec<u8>> =
+            (0..4000).map(|n| to(if n % 10 == 0 { "10.3.0.77" } else { "10.9.0.1" })).collect();
         std::thread::scope(|scope| {
             let flood = scope.spawn(move || wire.send(&frames));
             drop(veth);

@@ -112,7 +112,8 @@ fn senders_are_told_why(engine: &Engine) {
     ] {
         let before = switch.dropped("h1", reason);
         let heard = fails(&a, &mut wire, &packet, SOON);
-        let by: IpAddr = a.router()[usize::from(packet.destination.contains(':'))].parse().expect("an address");
+        let by: IpAddr =
+            a.router()[usize::from(packet.destination.contains(':'))].parse().expect("an address");
         assert_eq!((heard.by, heard.icmp, heard.word), (by, icmp, word), "{packet:?}");
         assert_eq!(switch.dropped("h1", reason), before + 1, "{packet:?}");
     }
@@ -154,7 +155,7 @@ fn long_packets(engine: &Engine) {
         parts.push(wire.hear(SOON, is_it).expect("a fragment"));
     }
     let place = |part: &[u8]| u16::from_be_bytes([part[20], part[21]]);
-    assert_eq!(parts.iter().map(|part| place(part)).collect::<Vec<_>>(), [0x2000, 0x2000 | 157, 314]);
+    assert_eq!(parts.iter().map(|part| place(part)).collect::<Vec<_>>(), [0x2000, 0x2000 + 157, 314]);
     let together = parts.iter().flat_map(|part| part[34..].to_vec()).collect::<Vec<u8>>();
     assert_eq!(together, payload);
     // IPv6 hosts learn what fits, and cut themselves.
@@ -225,7 +226,7 @@ fn options_and_extension_headers(engine: &Engine) {
         (44, &[253, 0, 0, 1, 1, 2, 3, 4]),
     ];
     let v4 = options.map(|between| Packet { between, ..v4.clone() });
-    let v6 = extensions.map(|(first, between)| Packet { first, between, ..v6.clone() });
+    let v6 = extensions.map(|(first, between)| Packet { between, first, ..v6.clone() });
     for packet in v4.iter().chain(&v6) {
         let [router, own] = b.macs();
         let want = framed(own, router, &packet.forwarded());

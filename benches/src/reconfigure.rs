@@ -109,7 +109,8 @@ pub fn reconfigure(params: Reconfigure) -> Result<ReconfigureReport, BenchError>
     while sent(&mut engine) == 0 && Instant::now() < deadline {
         std::thread::yield_now();
     }
-    let (before, start) = (sent(&mut engine), Instant::now());
+    // Packets that came before the first routes were written are none of the changes'.
+    let (before, dropped, start) = (sent(&mut engine), dropped(&engine), Instant::now());
     let added = timed(&mut engine, topology(params.routes))?;
     let mut changes = Vec::with_capacity(params.changes as usize);
     let mut many = topology(params.routes);
@@ -126,7 +127,7 @@ pub fn reconfigure(params: Reconfigure) -> Result<ReconfigureReport, BenchError>
     }
     let removed = timed(&mut engine, few)?;
     let (packets, elapsed) = (sent(&mut engine) - before, start.elapsed());
-    let lost = engine.drops().iter().filter(|row| row.scope == "interface").map(|row| row.packets).sum();
+    let lost = self::dropped(&engine) - dropped;
     engine.stop();
     if lost > 0 {
         return Err(BenchError::Drops(lost));
@@ -157,6 +158,11 @@ fn timed(engine: &mut Engine, topology: Topology) -> Result<Duration, BenchError
 /// Packets that were forwarded so far.
 fn sent(engine: &mut Engine) -> u64 {
     engine.interfaces().iter().find(|interface| interface.name == SINK).map_or(0, |sink| sink.tx_packets)
+}
+
+/// Packets that were dropped so far, under any reason.
+fn dropped(engine: &Engine) -> u64 {
+    engine.drops().iter().filter(|row| row.scope == "interface").map(|row| row.packets).sum()
 }
 
 /// Two interfaces, the route of the packets, and so many /32 that no packet is for.

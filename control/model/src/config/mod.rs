@@ -14,6 +14,7 @@ mod parse;
 mod port;
 mod route;
 mod stream;
+mod uplink;
 
 use std::path::PathBuf;
 
@@ -30,6 +31,7 @@ pub use interface::{Interface, InterfaceError, Neighbour, On};
 pub use port::{Afxdp, Packet, Pcap, Port, PortKind, Replay, Tap, XdpMode};
 pub use route::{Action, StaticRoute, Vrf};
 pub use stream::{Generator, Stream};
+pub use uplink::Uplink;
 
 /// The MTU of ports and networks that do not say, in bytes.
 pub const DEFAULT_MTU: u16 = 1500;
@@ -66,6 +68,9 @@ pub struct Config {
     /// `[[route]]`
     #[serde(rename = "route")]
     pub routes: Vec<StaticRoute>,
+    /// `[[uplink]]`
+    #[serde(rename = "uplink")]
+    pub uplinks: Vec<Uplink>,
 }
 
 impl Config {

@@ -47,7 +47,7 @@ impl Config {
 }
 
 /// Names of the sections.
-const SECTIONS: &str = "buffers, workers, docker, api, state, port, bridge, vrf, interface and route";
+const SECTIONS: &str = "buffers, workers, docker, api, state, port, bridge, vrf, interface, route and uplink";
 
 fn read(document: DeTable<'_>, problems: &mut Vec<Problem>) -> Config {
     let mut config = Config::default();
@@ -63,6 +63,7 @@ fn read(document: DeTable<'_>, problems: &mut Vec<Problem>) -> Config {
             "vrf" => config.vrfs = list("vrf", value, problems, typed),
             "interface" => config.interfaces = list("interface", value, problems, typed),
             "route" => config.routes = list("route", value, problems, typed),
+            "uplink" => config.uplinks = list("uplink", value, problems, typed),
             other => {
                 let message = format!("{other:?}: there is no such section; there are {SECTIONS}");
                 problems.push(Problem { message, span: key.span() });

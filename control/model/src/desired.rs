@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::config::{PortKind, StaticMac, UnknownUnicast};
+use crate::config::{Nat, PortKind, StaticMac, UnknownUnicast};
 use crate::{
     Attach, BridgeName, DesiredInterface, DesiredVrf, EndpointId, HostPlan, IfName, MacAddr, NetworkId,
     PortName, VlanMode, VrfName,
@@ -20,6 +20,8 @@ pub struct Desired {
     pub interfaces: BTreeMap<PortName, DesiredInterface>,
     /// Routing tables by name; that of every interface is in it.
     pub vrfs: BTreeMap<VrfName, DesiredVrf>,
+    /// Address translation, if any; its addresses are all there.
+    pub nat: Option<Nat>,
     /// What the host's own stack is to do, if anything.
     pub host: Option<HostPlan>,
 }

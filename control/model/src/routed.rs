@@ -45,6 +45,8 @@ pub struct DesiredInterface {
     pub neighbours: BTreeMap<IpAddr, MacAddr>,
     /// Who is at the other end of a link of two: all that leaves by it goes to this address, and nobody is asked for.
     pub peer: Option<MacAddr>,
+    /// Whether what leaves by it gets an address of [`Desired::nat`](crate::Desired::nat).
+    pub nat: bool,
 }
 
 /// One routing table that should be, beside the routes that its interfaces' addresses make.

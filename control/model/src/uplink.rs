@@ -52,6 +52,7 @@ impl UplinkState {
             proxy_arp: false,
             neighbours: if uplink.shared { self.neighbours.clone() } else { BTreeMap::new() },
             peer: None,
+            nat: false,
         }
     }
 

@@ -102,7 +102,7 @@ fn each_wrong_interface_has_its_message() {
             "[[interface]]\nport = 'p1'\naddresses = ['fd01::1/64']",
             "1: interface \"p1\": mtu is 1000, and with IPv6 must be at least 1280",
         ),
-        ("[[interface]]\nport = 'p2'\nnat = true", "3: unknown field `nat`"),
+        ("[[interface]]\nport = 'p2'\nnatt = true", "3: unknown field `natt`"),
         ("[[vrf]]", "1: missing field `name`"),
     ]);
 }
@@ -230,4 +230,54 @@ fn each_wrong_route_has_its_message() {
         ),
         ("[[vrf]]\nname = 'red'", "2: VRF \"red\": is there twice"),
     ]);
+}
+
+#[test]
+fn each_wrong_translation_has_its_message() {
+    let outside = "[[interface]]\nport = 'p2'\nnat = true\naddresses = ['192.0.2.1/24']\n[nat]\n";
+    let mapping = |fields: &str| format!("{outside}[[nat.mapping]]\nprotocol = 'tcp'\n{fields}");
+    let two = "port = 80\ninside = '10.0.0.2'\n[[nat.mapping]]\nprotocol = 'tcp'\n";
+    let cases = [
+        (
+            "[[interface]]\nport = 'p2'\nnat = true".into(),
+            "3: interface \"p2\": has nat = true: it needs a section [nat]",
+        ),
+        ("[nat]".into(), "1: nat: no interface has nat = true"),
+        (
+            "[nat]\n[[interface]]\nport = 'p2'\nnat = true".into(),
+            "1: nat: has no addresses, and no interface with",
+        ),
+        (format!("{outside}ports = '0-9'"), "6: nat.ports 0-9: must begin at 1"),
+        (format!("{outside}ports = '9-0'"), "6: 9-0: the first must not be above the last"),
+        (
+            format!("{outside}sessions = 1"),
+            "6: invalid value: integer `1`, expected a whole number from 1024 to 4194304",
+        ),
+        (
+            mapping("port = 0\ninside = '10.0.0.2'"),
+            "8: invalid value: integer `0`, expected a whole number from 1 to 65535",
+        ),
+        (mapping("port = 80"), "6: missing field `inside`"),
+        (
+            mapping("port = 80\ninside = 'fd00::2'\noutside = '192.0.2.1'"),
+            "9: mapping of tcp port 80: inside fd00::2 must be of the same IP version",
+        ),
+        (
+            mapping(&format!("{two}port = 80\ninside = '10.0.0.3'")),
+            "12: mapping of tcp port 80: is there twice",
+        ),
+        (
+            mapping(&format!("{two}port = 81\ninside_port = 80\ninside = '10.0.0.2'")),
+            "14: mapping of tcp port 81: 10.0.0.2 port 80 is",
+        ),
+        (
+            format!(
+                "{outside}[[nat.mapping]]\nprotocol = 'sctp'\nport = 9\ninside = '10.0.0.2'\ninside_port = 8"
+            ),
+            "10: mapping of sctp port 9: inside_port 8 must be the same",
+        ),
+    ];
+    let cases: Vec<(&str, &str)> =
+        cases.iter().map(|(text, expected): &(String, _)| (text.as_str(), *expected)).collect();
+    expect(&cases);
 }

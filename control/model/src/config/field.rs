@@ -28,6 +28,11 @@ pub(super) fn one<'de, D: Deserializer<'de>, T: Text>(deserializer: D) -> Result
     Parsed::deserialize(deserializer).map(|Parsed(value)| value)
 }
 
+/// A value that may be absent.
+pub(super) fn maybe<'de, D: Deserializer<'de>, T: Text>(deserializer: D) -> Result<Option<T>, D::Error> {
+    one(deserializer).map(Some)
+}
+
 /// A list of values.
 pub(super) fn list<'de, D: Deserializer<'de>, T: Text>(deserializer: D) -> Result<Vec<T>, D::Error> {
     Ok(Vec::deserialize(deserializer)?.into_iter().map(|Parsed(value)| value).collect())

@@ -30,6 +30,8 @@ pub struct Interface {
     pub isolated: bool,
     /// Neighbours that need not be asked for and never age.
     pub neighbours: Vec<Neighbour>,
+    /// Whether what leaves by it gets an address of `[nat]`.
+    pub nat: bool,
 }
 
 /// What a routed interface is on.
@@ -124,6 +126,8 @@ struct Table {
     isolated: bool,
     #[serde(default)]
     neighbours: Vec<Neighbour>,
+    #[serde(default)]
+    nat: bool,
 }
 
 impl TryFrom<Table> for Interface {
@@ -149,20 +153,21 @@ impl TryFrom<Table> for Interface {
             }
             _ => return Err(InterfaceError::On),
         };
-        let Table { vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, .. } = table;
-        Ok(Self { name, on, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours })
+        let Table { vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, nat, .. } = table;
+        Ok(Self { name, on, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, nat })
     }
 }
 
 impl From<Interface> for Table {
     fn from(interface: Interface) -> Self {
-        let Interface { name, on, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours } = interface;
+        let Interface { name, on, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, nat } =
+            interface;
         let (port, bridge, vlan) = match on {
             On::Port(port) => (Some(port), None, None),
             On::Vlan { port, vlan } => (Some(port), None, Some(vlan)),
             On::Bridge { bridge, vlan } => (None, Some(bridge), vlan),
         };
         let name = Some(name);
-        Self { name, port, bridge, vlan, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours }
+        Self { name, port, bridge, vlan, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, nat }
     }
 }

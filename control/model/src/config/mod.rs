@@ -10,6 +10,7 @@ mod error;
 mod field;
 mod interface;
 mod limits;
+mod nat;
 mod parse;
 mod port;
 mod route;
@@ -28,6 +29,7 @@ pub use bridge::{Bridge, Member, StaticMac, UnknownUnicast};
 pub use check::Host;
 pub use error::{ConfigError, Problem};
 pub use interface::{Interface, InterfaceError, Neighbour, On};
+pub use nat::{Nat, NatMapping};
 pub use port::{Afxdp, Packet, Pcap, Port, PortKind, Replay, Tap, XdpMode};
 pub use route::{Action, StaticRoute, Vrf};
 pub use stream::{Generator, Stream};
@@ -65,6 +67,9 @@ pub struct Config {
     /// `[[interface]]`
     #[serde(rename = "interface")]
     pub interfaces: Vec<Interface>,
+    /// `[nat]`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nat: Option<Nat>,
     /// `[[route]]`
     #[serde(rename = "route")]
     pub routes: Vec<StaticRoute>,

@@ -47,7 +47,8 @@ impl Config {
 }
 
 /// Names of the sections.
-const SECTIONS: &str = "buffers, workers, docker, api, state, port, bridge, vrf, interface, route and uplink";
+const SECTIONS: &str =
+    "buffers, workers, docker, api, state, port, bridge, vrf, interface, route, nat and uplink";
 
 fn read(document: DeTable<'_>, problems: &mut Vec<Problem>) -> Config {
     let mut config = Config::default();
@@ -62,6 +63,7 @@ fn read(document: DeTable<'_>, problems: &mut Vec<Problem>) -> Config {
             "bridge" => config.bridges = list("bridge", value, problems, typed),
             "vrf" => config.vrfs = list("vrf", value, problems, typed),
             "interface" => config.interfaces = list("interface", value, problems, typed),
+            "nat" => config.nat = read_one(value, problems),
             "route" => config.routes = list("route", value, problems, typed),
             "uplink" => config.uplinks = list("uplink", value, problems, typed),
             other => {
@@ -71,6 +73,10 @@ fn read(document: DeTable<'_>, problems: &mut Vec<Problem>) -> Config {
         }
     }
     config
+}
+
+fn read_one<T: DeserializeOwned>(value: Value<'_>, problems: &mut Vec<Problem>) -> Option<T> {
+    typed(value).map_err(|problem| problems.push(problem)).ok()
 }
 
 fn set<T: DeserializeOwned>(section: &mut T, value: Value<'_>, problems: &mut Vec<Problem>) {

@@ -59,6 +59,7 @@ fn leg(network: &Network, model: &Model, mac: MacAddr) -> Option<DesiredInterfac
         isolated: true,
         proxy_arp: false,
         peer: None,
+        nat: false,
     })
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
+
 use crate::config::{Bridge, Interface, Member, On, Port};
 use crate::{
     BridgeName, Config, Desired, DesiredBridge, DesiredInterface, DesiredKind, DesiredPort, Membership, Over,
@@ -20,6 +22,15 @@ pub(crate) fn add(config: &Config, desired: &mut Desired) {
         desired.interfaces.insert(own.name.clone(), interface(own, config, &trunks));
     }
     desired.vrfs.extend(config.vrfs.iter().map(|vrf| (vrf.name.clone(), crate::DesiredVrf::default())));
+    desired.nat = config.nat.as_ref().map(|nat| {
+        let own = config.interfaces.iter().filter(|interface| interface.nat);
+        let first = |own: &Interface| own.addresses.iter().map(IpNet::addr).find(std::net::IpAddr::is_ipv4);
+        let mut nat = nat.clone();
+        if nat.addresses.is_empty() {
+            nat.addresses = own.filter_map(first).collect();
+        }
+        nat
+    });
     for route in &config.routes {
         let vrf = desired.vrfs.entry(route.vrf.clone()).or_default();
         vrf.routes.insert(route.prefix, route.route());
@@ -96,5 +107,6 @@ fn interface(
         proxy_arp: interface.proxy_arp,
         neighbours: interface.neighbours.iter().map(|other| (other.address, other.mac)).collect(),
         peer: None,
+        nat: interface.nat,
     }
 }

@@ -65,6 +65,7 @@ fn interface(mac: MacAddr, mtu: u16) -> DesiredInterface {
         proxy_arp: false,
         neighbours: BTreeMap::new(),
         peer: Some(mac),
+        nat: false,
     }
 }
 

@@ -42,6 +42,7 @@ macro_rules! at {
 }
 
 mod interface;
+mod nat;
 mod route;
 mod uplink;
 
@@ -92,6 +93,7 @@ pub(super) fn problems(config: &Config, host: &Host, document: &DeTable<'_>) -> 
     route::vrfs(config, &mut checks);
     interface::interfaces(config, &member_of, &mut checks);
     route::routes(config, &mut checks);
+    nat::nat(config, &mut checks);
     uplink::uplinks(config, &mut checks);
     checks.problems
 }

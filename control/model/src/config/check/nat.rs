@@ -1,0 +1,67 @@
+//! `[nat]`
+
+use std::collections::BTreeSet;
+
+use super::{Checks, Step};
+use crate::Protocol;
+use crate::config::{Config, Nat};
+
+pub(super) fn nat(config: &Config, checks: &mut Checks<'_>) {
+    let outside = || config.interfaces.iter().enumerate().filter(|(_, interface)| interface.nat);
+    let Some(nat) = &config.nat else {
+        for (index, interface) in outside() {
+            let name = interface.name.as_str();
+            checks.expect(false, at!["interface", index, "nat"], || {
+                format!("interface {name:?}: has nat = true: it needs a section [nat], which may be empty")
+            });
+        }
+        return;
+    };
+    checks.expect(outside().next().is_some(), at!["nat"], || {
+        "nat: no interface has nat = true: set it on the one that leads outside".into()
+    });
+    checks.expect(nat.ports.first() > 0, at!["nat", "ports"], || {
+        format!("nat.ports {}-{}: must begin at 1 or later", nat.ports.first(), nat.ports.last())
+    });
+    let has_v4 = |(_, interface): (usize, &crate::config::Interface)| {
+        interface.addresses.iter().any(|net| net.addr().is_ipv4())
+    };
+    let addressed = !nat.addresses.is_empty() || outside().any(has_v4) || outside().next().is_none();
+    checks.expect(addressed, at!["nat"], || {
+        "nat: has no addresses, and no interface with nat = true has an IPv4 address: one is needed".into()
+    });
+    mappings(nat, checks);
+}
+
+fn mappings(nat: &Nat, checks: &mut Checks<'_>) {
+    let (mut outside, mut inside) = (BTreeSet::new(), BTreeSet::new());
+    for (index, mapping) in nat.mappings.iter().enumerate() {
+        let path = |field: &'static str| [Step::from("nat"), "mapping".into(), index.into(), field.into()];
+        let place = format!("{} port {}", mapping.protocol, mapping.port);
+        let fits = mapping.outside.is_none_or(|outside| outside.is_ipv4() == mapping.inside.is_ipv4());
+        checks.expect(fits, &path("inside"), || {
+            format!("mapping of {place}: inside {} must be of the same IP version as outside", mapping.inside)
+        });
+        let same = mapping.protocol != Protocol::Sctp || mapping.inside_port() == mapping.port;
+        checks.expect(same, &path("inside_port"), || {
+            format!(
+                "mapping of {place}: inside_port {} must be the same: the checksum of SCTP covers its ports",
+                mapping.inside_port()
+            )
+        });
+        let is_v4 = mapping.inside.is_ipv4();
+        checks.expect(
+            outside.insert((mapping.protocol, mapping.outside, is_v4, mapping.port)),
+            &path("port"),
+            || format!("mapping of {place}: is there twice"),
+        );
+        let target = (mapping.protocol, mapping.inside, mapping.inside_port());
+        checks.expect(inside.insert(target), &path("inside"), || {
+            format!(
+                "mapping of {place}: {} port {} is mapped already, and answers from it can have one port only",
+                mapping.inside,
+                mapping.inside_port()
+            )
+        });
+    }
+}

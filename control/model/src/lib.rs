@@ -48,7 +48,7 @@ pub use endpoint::Endpoint;
 pub use host::{GatewayMode, HostNetwork, HostPlan, HostPort, PortRequest, Protocol, PublishedPort};
 pub use interval::Interval;
 pub use mac::MacAddr;
-pub use modes::desired;
+pub use modes::{desired, desired_by};
 pub use name::{BridgeName, EndpointId, NetworkId, PortName, VrfName};
 pub use network::{IpamData, Network};
 pub use options::NetworkOptions;

@@ -126,6 +126,11 @@ impl PortName {
 }
 
 impl VrfName {
+    /// The routing table that an uplink's port has for itself.
+    pub fn of_port(port: &PortName) -> Self {
+        Self(port.0.clone())
+    }
+
     /// The routing table of whatever names no other, and of Docker's networks.
     pub const DEFAULT: &str = "default";
 }

@@ -159,6 +159,7 @@ fn wrong_uplinks_have_their_messages() {
             uplink("device = 'eth0'\n[[port]]\nname = 'p'\nkind = 'packet'\ndevice = 'eth0'"),
             "2: uplink eth0: port \"p\" has this device",
         ),
+        (only("[[vrf]]\nname = 'uplink:eth0'"), "2: VRF \"uplink:eth0\": names that begin with"),
         (
             only("[[port]]\nname = 'uplink:eth0'\nkind = 'null'"),
             "2: port \"uplink:eth0\": names that begin with",

@@ -102,6 +102,11 @@ impl Place {
         assert_eq!(answer, None, "{} at {to} {port} {speech:?}", self.name);
     }
 
+    /// Whether a server answers soon.
+    pub fn is_answered(&self, speech: Speech, to: &str, port: u16) -> bool {
+        self.ask(speech, to.parse().expect("an address"), port, SILENCE).is_some()
+    }
+
     /// Takes a TCP port here, as another program would.
     pub fn take(&self, port: u16) -> TcpListener {
         let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));

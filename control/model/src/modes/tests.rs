@@ -251,3 +251,31 @@ fn gateways_have_addresses_of_their_own_that_stay() {
     let after = macs(&model);
     assert!(after.iter().all(|(id, mac)| before[id] == *mac), "the others keep theirs");
 }
+
+#[test]
+fn an_uplink_is_a_port_and_what_the_kernel_has_on_its_device() {
+    let text = "[[uplink]]\ndevice = \"eth0\"\n[[uplink]]\ndevice = \"eth1\"\nshared = false";
+    let config = Config::parse("test", text, &Host::default()).unwrap();
+    let model = Model::default();
+    let ports = |desired: &Desired| desired.ports.keys().map(ToString::to_string).collect::<Vec<_>>();
+    let without = desired(&config, &model);
+    assert_eq!(ports(&without), ["uplink:eth0", "uplink:eth1"]);
+    assert!(without.interfaces.is_empty() && without.vrfs.is_empty());
+    let router: std::net::IpAddr = "192.0.2.254".parse().unwrap();
+    let state = crate::UplinkState {
+        mac: [2, 0, 0, 0, 0, 1].into(),
+        mtu: 1400,
+        addresses: vec!["192.0.2.1/24".parse().unwrap()],
+        routes: [(IpNet::from(ipnet::Ipv4Net::default()), Some(router))].into(),
+        neighbours: [(router, [2, 0, 0, 0, 0, 2].into())].into(),
+    };
+    let states = Uplinks::from([("eth0".parse().unwrap(), state)]);
+    let with = desired_by(&config, &model, &states);
+    assert_eq!(ports(&with), ports(&without));
+    assert_eq!(with.ports["uplink:eth0"].mtu, 1400);
+    assert_eq!(with.interfaces.len(), 1);
+    let interface = &with.interfaces["uplink:eth0"];
+    assert_eq!((interface.vrf.as_str(), interface.neighbours.len()), ("uplink:eth0", 1));
+    assert_eq!(with.vrfs.keys().map(ToString::to_string).collect::<Vec<_>>(), ["uplink:eth0"]);
+    assert_eq!(with.vrfs["uplink:eth0"].routes.len(), 1);
+}

@@ -13,6 +13,7 @@ mod lifecycle;
 mod networks;
 mod operator;
 mod restart;
+mod uplinks;
 
 use crate::engine::Engine;
 
@@ -45,6 +46,7 @@ pub fn all() -> impl Iterator<Item = Named> {
         ("addresses", addresses::CASES),
         ("networks", networks::CASES),
         ("gateways", gateways::CASES),
+        ("uplinks", uplinks::CASES),
         ("attach", attach::CASES),
         ("restart", restart::CASES),
         ("bad_input", bad_input::CASES),

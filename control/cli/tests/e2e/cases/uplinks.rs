@@ -1,0 +1,149 @@
+//! A device that serves the host's own stack and the switch.
+
+use std::time::{Duration, Instant};
+
+use super::cases;
+use crate::command;
+use crate::engine::Engine;
+use crate::outside::Outside;
+use crate::place::{BOTH, Place, Speech};
+use crate::switch::Switch;
+
+cases![
+    the_host_lives_on_beside_the_switch,
+    a_killed_switch_leaves_the_device_to_the_host,
+    an_owned_device,
+    a_device_comes_late
+];
+
+/// A port of the host's own servers, and one that is the switch's.
+const HOST: u16 = 22;
+const OURS: u16 = 45_000;
+
+fn config(more: &str) -> String {
+    format!("[[uplink]]\ndevice = \"{}\"\n{more}\n", Outside::DEVICE)
+}
+
+/// In the Docker host's namespace, where the switch is.
+fn reserved(engine: &Engine) -> String {
+    let file = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+    command::run(engine.in_namespace("cat").arg(file)).ok().trim().to_owned()
+}
+
+/// Whether an XDP program is on the device.
+fn has_program(engine: &Engine) -> bool {
+    command::run(engine.in_namespace("ip").args(["link", "show", Outside::DEVICE])).ok().contains("xdp")
+}
+
+/// The switch's port on the device is open and up, and so is the interface.
+fn is_up(switch: &Switch<'_>) -> bool {
+    let rows = switch.show("interfaces");
+    let mut rows = rows.as_array().into_iter().flatten();
+    rows.any(|row| row["name"] == "uplink:outside0" && row["kind"] == "afxdp" && row["state"] == "up")
+}
+
+#[track_caller]
+fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(15);
+    while !is() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What the host serves at its own ports is reached, and reaches others.
+#[track_caller]
+fn the_host_lives(engine: &Engine, outside: &Outside<'_>) {
+    let host = Place::docker_host(engine);
+    for speech in BOTH {
+        let (_ours, _theirs) = (host.serve(speech, HOST), outside.place().serve(speech, 7000));
+        for (theirs, ours) in Outside::OWN.iter().zip(Outside::DOCKER_HOST) {
+            outside.place().is_seen_as(speech, ours, HOST, theirs);
+            host.is_seen_as(speech, theirs, 7000, ours);
+        }
+    }
+    for ours in Outside::DOCKER_HOST {
+        outside.host.reaches(ours);
+    }
+}
+
+fn the_host_lives_on_beside_the_switch(engine: &Engine) {
+    let outside = Outside::new(engine);
+    let host = Place::docker_host(engine);
+    let _server = host.serve(Speech::Udp, OURS);
+    let [own, docker_host] = [Outside::OWN[0], Outside::DOCKER_HOST[0]];
+    outside.place().is_seen_as(Speech::Udp, docker_host, OURS, own);
+    let ip = |words: &[&str]| command::run(engine.in_namespace("ip").args(words)).ok();
+    ip(&["route", "add", "203.0.113.0/24", "via", own, "dev", Outside::DEVICE]);
+
+    let mut switch = Switch::configured(engine, &config(""));
+    assert!(is_up(&switch), "{}", switch.show("interfaces"));
+    assert!(has_program(engine) && reserved(engine) == "40000-49999");
+    assert!(
+        switch.said().contains("ports 45000 are in nat_ports of an uplink and in use"),
+        "{}",
+        switch.said()
+    );
+    outside.place().gets_no_answer(Speech::Udp, docker_host, OURS);
+    the_host_lives(engine, &outside);
+    // The kernel's route is the switch's too, and its router is found out by the kernel.
+    let lists = |what: &str, row: &dyn Fn(&serde_json::Value) -> bool| {
+        switch.show(what).as_array().is_some_and(|rows| rows.iter().any(row))
+    };
+    eventually("the router is known", || {
+        lists("neighbours", &|row| row["address"] == own && row["state"] == "static")
+    });
+    assert!(lists("routes", &|row| row["vrf"] == "uplink:outside0" && row["prefix"] == "203.0.113.0/24"));
+    // Another address of the host is shared as well, without a gap for others.
+    ip(&["address", "add", "192.0.2.99/24", "dev", Outside::DEVICE]);
+    eventually("the new address is shared", || {
+        let here = host.serve(Speech::Tcp, 44_000);
+        let reached = outside.place().is_answered(Speech::Tcp, "192.0.2.99", 44_000);
+        drop(here);
+        !reached
+    });
+    the_host_lives(engine, &outside);
+    switch.stop();
+    assert!(!has_program(engine) && reserved(engine).is_empty());
+    outside.place().is_seen_as(Speech::Udp, docker_host, OURS, own);
+}
+
+fn a_killed_switch_leaves_the_device_to_the_host(engine: &Engine) {
+    let outside = Outside::new(engine);
+    let mut switch = Switch::configured(engine, &config("nat_ports = \"44000-46000\""));
+    let _server = Place::docker_host(engine).serve(Speech::Udp, OURS);
+    let [own, docker_host] = [Outside::OWN[0], Outside::DOCKER_HOST[0]];
+    outside.place().gets_no_answer(Speech::Udp, docker_host, OURS);
+    switch.kill9();
+    eventually("the program is gone", || !has_program(engine));
+    outside.place().is_seen_as(Speech::Udp, docker_host, OURS, own);
+    the_host_lives(engine, &outside);
+    assert_eq!(reserved(engine), "44000-46000", "until the next start");
+    switch.restart();
+    assert!(is_up(&switch) && reserved(engine) == "44000-46000");
+    outside.place().gets_no_answer(Speech::Udp, docker_host, OURS);
+    switch.stop();
+    assert_eq!(reserved(engine), "");
+}
+
+fn an_owned_device(engine: &Engine) {
+    let outside = Outside::new(engine);
+    let mut switch = Switch::configured(engine, &config("shared = false"));
+    assert!(is_up(&switch) && reserved(engine).is_empty());
+    let server = Place::docker_host(engine).serve(Speech::Tcp, HOST);
+    outside.place().gets_no_answer(Speech::Tcp, Outside::DOCKER_HOST[0], HOST);
+    drop(server);
+    // The switch itself answers, with the host's address.
+    outside.host.reaches(Outside::DOCKER_HOST[0]);
+    switch.stop();
+    the_host_lives(engine, &outside);
+}
+
+fn a_device_comes_late(engine: &Engine) {
+    let mut switch = Switch::configured(engine, &config(""));
+    assert!(!is_up(&switch));
+    let outside = Outside::new(engine);
+    eventually("the port is open", || is_up(&switch));
+    the_host_lives(engine, &outside);
+    switch.stop();
+}

@@ -7,12 +7,14 @@
 mod ip;
 mod l2_bridge;
 mod measure;
+mod nat;
 mod report;
 mod rig;
 
 pub use ip::{Ip, Lengths, ip};
 pub use l2_bridge::{L2Bridge, l2_bridge};
 pub use measure::Method;
+pub use nat::{NatFlows, nat};
 pub use paceline_graph::IpVersion;
 pub use report::{NodeReport, Report};
 
@@ -61,6 +63,17 @@ pub enum BenchError {
     /// A route found no place.
     #[error(transparent)]
     Route(#[from] paceline_tables::RouteError),
+    /// Translation could not be set up.
+    #[error(transparent)]
+    Nat(#[from] paceline_graph::NatError),
+    /// The table did not hold the flows that were to be measured.
+    #[error("the table holds {got} sessions and not the {want} that were to be measured")]
+    Sessions {
+        /// Flows.
+        want: u32,
+        /// Sessions.
+        got: usize,
+    },
     /// Packets were lost on the way, so the figures would mean nothing.
     #[error("{0} packets were dropped on the way: the figures would mean nothing")]
     Drops(u64),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use paceline_buf::{HugePages, Pool, PoolConfig};
 use paceline_graph::{
-    Adjacencies, Bridge, Capabilities, Interface, InterfaceCounters, L3, NodeCounters, Snapshot, Vrf,
+    Adjacencies, Bridge, Capabilities, Interface, InterfaceCounters, L3, Nat, NodeCounters, Snapshot, Vrf,
 };
 use paceline_nodes::Features;
 use paceline_ports::{GeneratorConfig, GeneratorPort, NullPort, Port};
@@ -25,6 +25,8 @@ pub(crate) struct Routing {
     pub adjacencies: Arc<Adjacencies>,
     /// The address of the generator's interface.
     pub mac: Mac,
+    /// Translation of what leaves by the null port, if there is any.
+    pub nat: Option<Arc<Nat>>,
 }
 
 /// The worker, and control's end of it.
@@ -45,10 +47,10 @@ impl Rig {
 
     /// Two interfaces in one VRF.
     pub(crate) fn routed(generator: &GeneratorConfig, routing: Routing) -> Result<Rig, BenchError> {
-        let Routing { vrf, adjacencies, mac } = routing;
+        let Routing { vrf, adjacencies, mac, nat } = routing;
         Rig::new(
             generator,
-            Snapshot { vrfs: vec![vrf], adjacencies, ..Snapshot::default() },
+            Snapshot { vrfs: vec![vrf], adjacencies, nat, ..Snapshot::default() },
             Some(L3 { mac, address4: None, address6: None }),
         )
     }
@@ -77,7 +79,8 @@ impl Rig {
             (SOURCE, "generator", source, Arc::clone(&rig.source)),
         ] {
             let routed = l3.is_some();
-            let features = Features { routed, capabilities: Capabilities::ALL, ..Features::default() };
+            let nat = index == SINK && snapshot.nat.is_some();
+            let features = Features { routed, nat, capabilities: Capabilities::ALL, ..Features::default() };
             let (input, output) = paceline_nodes::arcs(index, features);
             snapshot.set_interface(
                 index,

@@ -108,6 +108,7 @@ pub struct Run {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  \
     paceline show interfaces\n  \
+    paceline show nat --session 10.0.0.2\n  \
     paceline show runtime --json | jq '.[] | {name, cycles_per_packet}'")]
 pub struct Show {
     /// What to show
@@ -116,6 +117,9 @@ pub struct Show {
     /// As JSON, for programs: field names are stable
     #[arg(long)]
     pub json: bool,
+    /// With nat: its sessions, all or those with this address or part of one
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "")]
+    pub session: Option<String>,
 }
 
 /// What can be shown.
@@ -133,6 +137,8 @@ pub enum What {
     Routes,
     /// Neighbours: address, MAC address, state
     Neighbours,
+    /// Address translation: addresses, sessions and why some were not begun; the sessions with --session
+    Nat,
     /// Nodes of the graph: vectors, packets per vector, cycles per packet
     Runtime,
     /// Dropped packets by place and reason

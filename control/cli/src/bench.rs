@@ -1,7 +1,7 @@
 //! `paceline bench`: benchmark scenarios on this thread, without privilege.
 
 use clap::{Args as ClapArgs, Subcommand};
-use paceline_bench::{Ip, IpVersion, L2Bridge, Lengths, Method, Report};
+use paceline_bench::{Ip, IpVersion, L2Bridge, Lengths, Method, NatFlows, Report};
 
 use crate::fail::Fail;
 use crate::table::{print_json, say};
@@ -16,6 +16,7 @@ Examples:
   paceline bench l2-bridge
   paceline bench l2-bridge --macs 10000 --json | jq .cycles_per_packet
   paceline bench ip4 --routes 500000 --dfz
+  paceline bench nat44 --flows 10000
   taskset -c 1 paceline bench l2-bridge --macs 100000 --windows 200")]
 pub struct Bench {
     /// What to measure
@@ -51,6 +52,37 @@ pub enum Scenario {
         #[command(flatten)]
         how: How,
     },
+    /// Translate IPv4 packets that leave by an outside interface
+    Nat44 {
+        #[command(flatten)]
+        flows: Flows,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Translate IPv6 packets that leave by an outside interface
+    Nat66 {
+        #[command(flatten)]
+        flows: Flows,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// Flows that are translated.
+#[derive(Debug, Clone, Copy, ClapArgs)]
+pub struct Flows {
+    /// Inside hosts, each with one UDP flow: 1 to 1000000
+    #[arg(long, default_value_t = 1)]
+    flows: u32,
+    /// Bytes of a frame without its checksum, 64 to 1514
+    #[arg(long, default_value_t = 64)]
+    size: u16,
+}
+
+impl Flows {
+    fn scenario(self, version: IpVersion) -> NatFlows {
+        NatFlows { version, flows: self.flows, size: self.size }
+    }
 }
 
 /// A forwarding table, and what is looked up in it.
@@ -118,6 +150,12 @@ pub fn bench(options: &Bench) -> Result<(), Fail> {
         }
         Scenario::Ip6 { table, how } => {
             (how, paceline_bench::ip(table.scenario(IpVersion::V6), how.method()))
+        }
+        Scenario::Nat44 { flows, how } => {
+            (how, paceline_bench::nat(flows.scenario(IpVersion::V4), how.method()))
+        }
+        Scenario::Nat66 { flows, how } => {
+            (how, paceline_bench::nat(flows.scenario(IpVersion::V6), how.method()))
         }
     };
     print(&report?, how.json)

@@ -32,6 +32,9 @@ pub enum Fail {
         /// What the system said.
         source: io::Error,
     },
+    /// Sessions of something that has none.
+    #[error("--session: goes with `show nat` only")]
+    Session,
     /// A ping without an answer.
     #[error("no answer from {0}")]
     NoAnswer(IpAddr),

@@ -35,7 +35,7 @@ fn execute(args: Args) -> Result<(), Fail> {
     match args.command {
         Command::Run(ref options) => run::run(options, args.api_socket.as_deref()),
         Command::Check { file } => check::check(&file),
-        Command::Show(show) => ask(show::show(&client, show.what, show.json)),
+        Command::Show(show) => ask(show::show(&client, show)),
         Command::Trace(trace) => ask(trace::trace(&client, trace)),
         Command::Clear(Clear::Macs { bridge }) => ask(show::clear_macs(&client, bridge)),
         Command::Clear(Clear::Network { id }) => ask(show::clear_network(&client, id)),

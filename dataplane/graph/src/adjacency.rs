@@ -30,10 +30,13 @@ pub enum Action {
     Unreachable,
     /// They are dropped, and the sender is told that this is forbidden.
     Prohibit,
+    /// They are for an address that inside hosts appear under: what they are for in truth is looked up.
+    Translate,
 }
 
 impl Action {
-    const ALL: [Action; 8] = [
+    /// By number; a power of two of them, so that any bits are one.
+    const ALL: [Action; 16] = [
         Action::None,
         Action::Forward,
         Action::Resolve,
@@ -42,6 +45,14 @@ impl Action {
         Action::Blackhole,
         Action::Unreachable,
         Action::Prohibit,
+        Action::Translate,
+        Action::None,
+        Action::None,
+        Action::None,
+        Action::None,
+        Action::None,
+        Action::None,
+        Action::None,
     ];
 }
 
@@ -91,7 +102,7 @@ impl Target {
     /// What is to be done.
     #[inline(always)]
     pub fn action(self) -> Action {
-        Action::ALL[self.0 as usize & 7]
+        Action::ALL[self.0 as usize & 15]
     }
 
     /// The interface. Its output arc is the snapshot's to know, which may change at any time.

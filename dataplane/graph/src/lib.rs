@@ -14,6 +14,7 @@ mod context;
 mod counters;
 mod graph;
 mod hop;
+pub mod nat;
 mod reason;
 mod snapshot;
 mod trace;
@@ -24,6 +25,7 @@ pub use context::Context;
 pub use counters::{Count, Drops, InterfaceCounters, NodeCounters};
 pub use graph::{Graph, Handed, Node};
 pub use hop::{Hop, MAX_INTERFACES};
+pub use nat::{Nat, NatConfig, NatError, NatLimits, NatMapping, NatSession, NatTimeouts, NatTotals};
 pub use reason::Reason;
 pub use snapshot::{
     Bridge, BridgeCounters, Capabilities, Capture, Captured, Interface, L2Out, L3, NO_DOMAIN, Punt, Snapshot,

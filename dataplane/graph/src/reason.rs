@@ -103,6 +103,18 @@ reasons! {
     NoNeighbour = "no-neighbour",
     /// The packet is larger than the MTU of the interface that it should leave by, and may not be cut.
     NeedsFragmentation = "needs-fragmentation",
+    /// No outside port was free for a new flow.
+    NatNoPort = "nat-no-port",
+    /// The table of translated flows was full, and none of them could make way.
+    NatTableFull = "nat-table-full",
+    /// The inside host has as many translated flows as it may.
+    NatHostLimit = "nat-host-limit",
+    /// The packet belongs to no translated flow, and cannot begin one.
+    NatNoSession = "nat-no-session",
+    /// The packet is a later part of one whose first part, which has the ports, was not seen before it.
+    NatFragment = "nat-fragment",
+    /// The packet cannot be translated: of its protocol only one inside host can talk to a remote one, and another does.
+    NatProtocol = "nat-protocol",
     /// The interface is in no routing table.
     NoVrf = "no-vrf",
     /// A node ended without deciding about the packet: an error of the program.

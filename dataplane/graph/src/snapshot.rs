@@ -16,6 +16,7 @@ use paceline_wire::ethernet::Mac;
 use crate::adjacency::Adjacencies;
 use crate::counters::InterfaceCounters;
 use crate::hop::Hop;
+use crate::nat::Nat;
 
 /// The domain of a packet or interface that is in none.
 pub const NO_DOMAIN: u16 = u16::MAX;
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub vrfs: Vec<Vrf>,
     /// What routes lead to.
     pub adjacencies: Arc<Adjacencies>,
+    /// Address translation, if there is any.
+    pub nat: Option<Arc<Nat>>,
     /// Where packets wait that are for the switch itself.
     pub punt: Option<Arc<Punt>>,
 }

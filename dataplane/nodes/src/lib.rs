@@ -5,6 +5,8 @@
 //!                                                    └──▶ l2-flood ──▶ ┘
 //! ```
 //!
+//! Routed interfaces go another way: see `route`, and `nat` for what is translated on it.
+//!
 //! Nodes in brackets are features: an interface that does not use one has it not in its arc, and pays nothing for it.
 #![forbid(unsafe_code)]
 
@@ -14,6 +16,7 @@ mod ip4_fragment;
 mod l2_bridge;
 mod l2_flood;
 mod l2_size;
+mod nat;
 mod offload;
 mod patch;
 mod punt;
@@ -31,6 +34,7 @@ pub use icmp_error::IcmpError;
 pub use ip4_fragment::Ip4Fragment;
 pub use l2_bridge::L2Bridge;
 pub use l2_flood::L2Flood;
+pub use nat::{NatFamily, Translate};
 pub use offload::{Offload, finish_checksum};
 pub use patch::Patch;
 pub use punt::Punt;
@@ -73,16 +77,24 @@ nodes! {
     ICMP_ERROR = 6: IcmpError::default(), "icmp-error";
     /// Cuts IPv4 packets that are too long for their next hop.
     IP4_FRAGMENT = 7: Ip4Fragment::default(), "ip4-fragment";
+    /// Leads IPv4 packets for outside addresses to inside hosts.
+    NAT44_OUT2IN = 8: Translate::<Ip4, false>::default(), "nat44-out2in";
+    /// Leads IPv6 packets for outside addresses to inside hosts.
+    NAT66_OUT2IN = 9: Translate::<Ip6, false>::default(), "nat66-out2in";
+    /// Gives leaving IPv4 packets outside addresses, and takes those of outside interfaces first.
+    NAT44_IN2OUT = 10: Translate::<Ip4, true>::default(), "nat44-in2out";
+    /// Gives leaving IPv6 packets outside addresses.
+    NAT66_IN2OUT = 11: Translate::<Ip6, true>::default(), "nat66-in2out";
     /// Gives control what is for the switch itself.
-    PUNT = 8: Punt::default(), "punt";
+    PUNT = 12: Punt::default(), "punt";
     /// Puts the tag of the domain on.
-    VLAN_OUTPUT = 9: VlanOutput::default(), "vlan-output";
+    VLAN_OUTPUT = 13: VlanOutput::default(), "vlan-output";
     /// Cuts super-packets and fills in checksums.
-    OFFLOAD = 10: Offload::default(), "offload";
+    OFFLOAD = 14: Offload::default(), "offload";
     /// Copies leaving frames to a capture.
-    CAPTURE_OUTPUT = 11: CaptureNode::output(), "capture-output";
+    CAPTURE_OUTPUT = 15: CaptureNode::output(), "capture-output";
     /// Takes what leaves by one end of a pair of interfaces in by the other one.
-    PATCH = 12: Patch::default(), "patch";
+    PATCH = 16: Patch::default(), "patch";
 }
 
 /// The features that an interface uses, which decide its arcs.
@@ -90,6 +102,8 @@ nodes! {
 pub struct Features {
     /// The interface is routed, and not a member of a bridge.
     pub routed: bool,
+    /// The interface is routed and leads outside: hosts behind others appear there under the addresses of the NAT.
+    pub nat: bool,
     /// The interface is one end of a patch, and has no port.
     pub patch: bool,
     /// The port is VLAN-aware.
@@ -103,6 +117,9 @@ pub struct Features {
 /// Input and output arc of an interface.
 pub fn arcs(interface: u16, features: Features) -> (Box<[Hop]>, Box<[Hop]>) {
     let (mut input, mut output) = (Vec::new(), Vec::new());
+    if features.nat {
+        output.push(hop::NAT44_IN2OUT);
+    }
     if features.capture {
         input.push(hop::CAPTURE_INPUT);
     }

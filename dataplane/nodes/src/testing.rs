@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use paceline_buf::{Cache, Packet, Pool, Vector, VnetHdr};
 use paceline_graph::{
-    Bridge, BridgeCounters, Capabilities, Graph, Hop, Interface, InterfaceCounters, Reason, Snapshot,
+    Bridge, BridgeCounters, Capabilities, Graph, Handed, Hop, Interface, InterfaceCounters, Reason, Snapshot,
     UnknownUnicast, VlanPort,
 };
 use paceline_tables::MacTable;
@@ -19,6 +19,10 @@ pub(crate) struct Rig {
     pub pool: Arc<Pool>,
     pub snapshot: Snapshot,
     pub graph: Graph,
+    /// The graph of worker 1, to which packets may be handed over.
+    pub second: Graph,
+    /// Whether frames come in at worker 1.
+    pub at_second: bool,
     /// Bytes of headroom that received packets have.
     pub headroom: usize,
     cache: Option<Cache>,
@@ -31,6 +35,8 @@ impl Rig {
         let mut rig = Rig {
             snapshot: Snapshot::default(),
             graph: Graph::new(all(), 0),
+            second: Graph::new(all(), 1),
+            at_second: false,
             headroom: 128,
             cache: Some(pool.cache()),
             pool,
@@ -62,6 +68,7 @@ impl Rig {
         };
         edit(&mut interface);
         self.graph.reserve_ports(index as usize + 1);
+        self.second.reserve_ports(index as usize + 1);
         self.snapshot.set_interface(index, interface);
     }
 
@@ -110,14 +117,27 @@ impl Rig {
             vector.push(packet).expect("room");
         }
         let cache = self.cache.as_mut().expect("a cache");
-        self.graph.run(&self.snapshot, cache, entry, &mut vector);
-        while let Some(port) = self.graph.take_tx(&mut vector) {
-            vector.drain(|packet| {
-                assert_eq!(packet.tx, port);
-                let bytes: Vec<u8> = packet.segments().flatten().copied().collect();
-                out.push((port, bytes, packet.offload()));
-                cache.free(packet);
-            });
+        let graphs = [&mut self.graph, &mut self.second];
+        graphs[usize::from(self.at_second)].run(&self.snapshot, cache, entry, &mut vector);
+        // Each packet changes the worker once at most.
+        for worker in [0, 1, 0] {
+            let handed: Vec<Handed> = graphs[worker].take_handed().into_iter().flatten().collect();
+            for Handed { worker: to, hop, packet } in handed {
+                assert_ne!(usize::from(to), worker);
+                vector.push(packet).expect("room");
+                graphs[usize::from(to)].run(&self.snapshot, cache, hop, &mut vector);
+            }
+        }
+        for graph in graphs {
+            assert!(graph.take_handed().is_none());
+            while let Some(port) = graph.take_tx(&mut vector) {
+                vector.drain(|packet| {
+                    assert_eq!(packet.tx, port);
+                    let bytes: Vec<u8> = packet.segments().flatten().copied().collect();
+                    out.push((port, bytes, packet.offload()));
+                    cache.free(packet);
+                });
+            }
         }
         out.sort_by_key(|o| o.0);
         out

@@ -113,7 +113,10 @@ pub fn pseudo_v6(source: &[u8; 16], destination: &[u8; 16], protocol: u8, len: u
 #[inline]
 #[must_use]
 pub fn update(checksum: u16, old: u16, new: u16) -> u16 {
-    !fold(u64::from(!checksum) + u64::from(!old) + u64::from(new))
+    // Three words: two steps fold all carries, and need no loop.
+    let sum = u32::from(!checksum) + u32::from(!old) + u32::from(new);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    !((sum >> 16) + sum) as u16
 }
 
 /// What is in the field of a transport checksum.

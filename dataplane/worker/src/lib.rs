@@ -26,7 +26,7 @@ pub use spec::{
     VrfSpec,
 };
 pub use view::{
-    BridgeView, DropView, InterfaceView, MacView, NeighbourView, NodeView, PingView, RouteView, VrfView,
-    WorkerView,
+    BridgeView, DropView, InterfaceView, MacView, NatSessionView, NatView, NeighbourView, NodeView, PingView,
+    RouteView, VrfView, WorkerView,
 };
 pub use worker::{Handover, Link, Turn, Worker, WorkerCounters};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use paceline_graph::UnknownUnicast;
+use paceline_graph::{NatConfig, UnknownUnicast};
 use paceline_wire::ethernet::Mac;
 
 /// All interfaces and bridges that should carry packets. Given whole to [`Engine::configure`](crate::Engine::configure).
@@ -18,6 +18,8 @@ pub struct Topology {
     pub routed: BTreeMap<String, RoutedSpec>,
     /// Routing tables by name; that of every routed interface is among them, or is empty.
     pub vrfs: BTreeMap<String, VrfSpec>,
+    /// Address translation; its number of workers is the engine's to say.
+    pub nat: Option<NatConfig>,
 }
 
 /// A routed interface.
@@ -41,6 +43,8 @@ pub struct RoutedSpec {
     pub neighbours: BTreeMap<IpAddr, Mac>,
     /// The station at the other end of a link of two: nobody is asked for.
     pub peer: Option<Mac>,
+    /// Whether what leaves by it gets an address of [`Topology::nat`]. The interface answers for all of those.
+    pub nat: bool,
 }
 
 /// What a routed interface lies on.

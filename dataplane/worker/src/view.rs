@@ -140,9 +140,9 @@ pub struct RouteView {
     /// Prefix.
     pub prefix: String,
     /// Where it comes from: `static` (configuration or command), `connected` (a subnet of an interface), `local` (an address of the
-    /// switch), `neighbour`.
+    /// switch), `nat` (an address that inside hosts appear under), `neighbour`.
     pub origin: &'static str,
-    /// `forward`, `local`, `blackhole`, `unreachable`, `prohibit`; `inactive` if no interface leads to its next hops.
+    /// `forward`, `local`, `translate`, `blackhole`, `unreachable`, `prohibit`; `inactive` if no interface leads to its next hops.
     pub action: &'static str,
     /// Next hops: address, if any, and interface.
     pub next_hops: Vec<String>,
@@ -195,4 +195,58 @@ pub struct PingView {
     pub icmp: Option<(u8, u8)>,
     /// Microseconds from the request to the answer, as the switch's control thread saw them.
     pub time_us: u64,
+}
+
+/// Address translation, of one version of IP.
+#[derive(Clone, Debug, Serialize)]
+pub struct NatView {
+    /// 4 or 6.
+    pub version: u8,
+    /// Addresses that inside hosts appear under.
+    pub addresses: Vec<String>,
+    /// Sessions there are.
+    pub sessions: u64,
+    /// Sessions begun.
+    pub created: u64,
+    /// Sessions that ended because of their age.
+    pub expired: u64,
+    /// Sessions that made way for others.
+    pub reclaimed: u64,
+    /// Sessions that a new configuration did not allow any more.
+    pub flushed: u64,
+    /// Sessions not begun as no port was free.
+    pub no_port: u64,
+    /// Sessions not begun as the table was full.
+    pub table_full: u64,
+    /// Sessions not begun as the host had as many as it may.
+    pub host_limit: u64,
+    /// Bytes of memory for sessions, if all of it is in use.
+    pub bytes: u64,
+}
+
+/// A session of address translation.
+#[derive(Clone, Debug, Serialize)]
+pub struct NatSessionView {
+    /// The worker that keeps it.
+    pub worker: usize,
+    /// `tcp`, `udp`, `icmp`, `icmpv6`, or the number of the protocol.
+    pub protocol: String,
+    /// Source of the packet that began it; the port is the identifier of an ICMP query, or 0.
+    pub source: String,
+    /// Its destination.
+    pub destination: String,
+    /// What the source became.
+    pub new_source: String,
+    /// What the destination became.
+    pub new_destination: String,
+    /// `transitory`, `established`, `unanswered`, `answered` or `query`.
+    pub state: &'static str,
+    /// Whether it began by a mapping.
+    pub is_mapping: bool,
+    /// Seconds since its last packet.
+    pub idle_s: u32,
+    /// Seconds that it lives without another one.
+    pub left_s: u32,
+    /// Packets of both directions.
+    pub packets: u64,
 }

@@ -18,6 +18,7 @@ pub fn of(what: What) -> (&'static [Column], &'static str) {
         What::Interfaces => (INTERFACES, "no interfaces"),
         What::Bridges => (BRIDGES, "no bridges"),
         What::Macs => (MACS, "no addresses"),
+        What::Nat => (NAT, "no address translation"),
         What::Vrfs => (VRFS, "no routing tables"),
         What::Routes => (ROUTES, "no routes"),
         What::Neighbours => (NEIGHBOURS, "no neighbours"),
@@ -62,6 +63,31 @@ const MACS: &[Column] = &[
     text("interface", field!("interface")),
     text("kind", |row| if row["is_static"] == true { "static" } else { "learned" }.into()),
     number("age", |row| if row["is_static"] == true { "-".into() } else { format!("{} s", row["age_s"]) }),
+];
+
+const NAT: &[Column] = &[
+    number("ip", field!("version")),
+    words("addresses", field!("addresses")),
+    number("sessions", field!("sessions")),
+    number("created", field!("created")),
+    number("expired", field!("expired")),
+    number("reclaimed", field!("reclaimed")),
+    number("no port", field!("no_port")),
+    number("full", field!("table_full")),
+    number("host limit", field!("host_limit")),
+    number("memory", |row| format!("{} KiB", row["bytes"].as_u64().unwrap_or_default() / 1024)),
+];
+
+pub const SESSIONS: &[Column] = &[
+    text("protocol", field!("protocol")),
+    text("source", field!("source")),
+    text("destination", field!("destination")),
+    text("new source", field!("new_source")),
+    text("new destination", field!("new_destination")),
+    text("state", field!("state")),
+    number("idle", |row| format!("{} s", row["idle_s"])),
+    number("left", |row| format!("{} s", row["left_s"])),
+    number("packets", field!("packets")),
 ];
 
 const VRFS: &[Column] = &[

@@ -6,16 +6,21 @@ use paceline_daemon::Client;
 use paceline_daemon::api::{ClearMacs, ClearNetwork};
 use serde_json::Value;
 
-use crate::args::What;
+use crate::args::{Show, What};
 use crate::fail::Fail;
 use crate::table::{print, print_fields, print_json, say};
 
 /// Asks the switch and prints its answer.
-pub async fn show(client: &Client, what: What, json: bool) -> Result<(), Fail> {
+pub async fn show(client: &Client, show: Show) -> Result<(), Fail> {
+    let Show { what, json, session } = show;
+    if let Some(address) = session {
+        return if what == What::Nat { sessions(client, address, json).await } else { Err(Fail::Session) };
+    }
     let path = match what {
         What::Interfaces => "/v1/interfaces",
         What::Bridges => "/v1/bridges",
         What::Macs => "/v1/macs",
+        What::Nat => "/v1/nat",
         What::Vrfs => "/v1/vrfs",
         What::Routes => "/v1/routes",
         What::Neighbours => "/v1/neighbours",
@@ -37,6 +42,18 @@ pub async fn show(client: &Client, what: What, json: bool) -> Result<(), Fail> {
         }
         other => print_fields(other),
     }
+}
+
+/// Sessions of address translation, all or those with an address or a part of one.
+async fn sessions(client: &Client, address: String, json: bool) -> Result<(), Fail> {
+    let answer = client.get("/v1/nat/sessions").await?;
+    let ends = ["source", "destination", "new_source", "new_destination"];
+    // Nothing is a part of all.
+    let has = |end: &&str, row: &Value| row[*end].as_str().is_some_and(|end| end.contains(&address));
+    let is_it = |row: &Value| ends.iter().any(|end| has(end, row));
+    let rows: Vec<Value> =
+        answer.as_array().into_iter().flatten().filter(|row| is_it(row)).cloned().collect();
+    if json { print_json(&Value::Array(rows)) } else { print(columns::SESSIONS, &rows, "no sessions") }
 }
 
 /// Forgets a network that Docker no longer has.

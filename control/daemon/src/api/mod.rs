@@ -2,7 +2,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | `GET /v1/version`, `interfaces`, `bridges`, `macs`, `vrfs`, `routes`, `neighbours`, `runtime`, `drops`, `buffers`, `workers` | what the workers do |
+//! | `GET /v1/version`, `interfaces`, `bridges`, `macs`, `vrfs`, `routes`, `neighbours`, `nat`, `nat/sessions`, `runtime`, `drops`, `buffers`, `workers` | what the workers do |
 //! | `GET /v1/networks`, `endpoints`, `ports` | what Docker asked for |
 //! | `POST /v1/route/add {"vrf", "prefix", "route"}`, `route/del {"vrf", "prefix"}` | routes of the operator |
 //! | `POST /v1/trace {"count", "port"}`, `GET`, `DELETE` | the ways of packets |
@@ -45,6 +45,8 @@ pub fn router(switch: Arc<Switch>) -> Router {
         .route("/macs", get(show::macs))
         .route("/vrfs", get(show::vrfs))
         .route("/routes", get(show::routes))
+        .route("/nat", get(show::nat))
+        .route("/nat/sessions", get(show::nat_sessions))
         .route("/neighbours", get(show::neighbours))
         .route("/runtime", get(show::runtime))
         .route("/drops", get(show::drops))

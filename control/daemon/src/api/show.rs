@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use paceline_worker::{
-    BridgeView, DropView, InterfaceView, MacView, NeighbourView, NodeView, RouteView, VrfView, WorkerView,
+    BridgeView, DropView, InterfaceView, MacView, NatSessionView, NatView, NeighbourView, NodeView,
+    RouteView, VrfView, WorkerView,
 };
 
 use super::views::{self, BuffersView, EndpointView, NetworkView, PortView, VersionView};
@@ -45,6 +46,14 @@ pub async fn routes(State(switch): Shared) -> Json<Vec<RouteView>> {
 
 pub async fn neighbours(State(switch): Shared) -> Json<Vec<NeighbourView>> {
     Json(switch.engine(|engine| engine.neighbours()))
+}
+
+pub async fn nat(State(switch): Shared) -> Json<Vec<NatView>> {
+    Json(switch.engine(|engine| engine.nat()))
+}
+
+pub async fn nat_sessions(State(switch): Shared) -> Json<Vec<NatSessionView>> {
+    Json(switch.engine(|engine| engine.nat_sessions()))
 }
 
 pub async fn vrfs(State(switch): Shared) -> Json<Vec<VrfView>> {

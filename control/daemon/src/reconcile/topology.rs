@@ -1,9 +1,10 @@
 //! What should be, in the words of the engine.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use paceline_graph::UnknownUnicast;
-use paceline_model::config::{StaticMac, UnknownUnicast as Configured};
+use paceline_graph::{NatConfig, NatLimits, NatMapping, NatTimeouts, UnknownUnicast};
+use paceline_model::config::{self, Nat, StaticMac, UnknownUnicast as Configured};
 use paceline_model::{
     Desired, DesiredBridge, DesiredInterface, DesiredVrf, MacAddr, Membership, Over, Path, Route, VlanMode,
 };
@@ -29,7 +30,40 @@ pub fn topology(desired: &Desired) -> Topology {
             .iter()
             .map(|(name, routed)| (name.to_string(), self::routed(routed)))
             .collect(),
+        nat: desired.nat.as_ref().map(nat),
         vrfs: desired.vrfs.iter().map(|(name, vrf)| (name.to_string(), self::vrf(vrf))).collect(),
+    }
+}
+
+fn nat(nat: &Nat) -> NatConfig {
+    let (mut addresses4, mut addresses6) = (Vec::new(), Vec::new());
+    for address in &nat.addresses {
+        match address {
+            IpAddr::V4(address) => addresses4.push(*address),
+            IpAddr::V6(address) => addresses6.push(*address),
+        }
+    }
+    let mapping = |mapping: &config::NatMapping| NatMapping {
+        protocol: mapping.protocol.number(),
+        outside: mapping.outside,
+        outside_port: mapping.port,
+        inside: mapping.inside,
+        inside_port: mapping.inside_port(),
+    };
+    NatConfig {
+        addresses4,
+        addresses6,
+        ports: nat.ports.first()..=nat.ports.last(),
+        inside: nat.inside.clone(),
+        mappings: nat.mappings.iter().map(mapping).collect(),
+        timeouts: NatTimeouts {
+            tcp_established: nat.tcp_established_s,
+            tcp_transitory: nat.tcp_transitory_s,
+            udp: nat.udp_s,
+            icmp: nat.icmp_s,
+        },
+        limits: NatLimits { sessions: nat.sessions, per_host: nat.sessions_per_host },
+        ..NatConfig::default()
     }
 }
 
@@ -49,6 +83,7 @@ fn routed(interface: &DesiredInterface) -> RoutedSpec {
         proxy_arp: interface.proxy_arp,
         neighbours: interface.neighbours.iter().map(|(address, at)| (*address, mac(*at))).collect(),
         peer: interface.peer.map(mac),
+        nat: interface.nat,
     }
 }
 

@@ -18,6 +18,7 @@ impl Family for Ip4 {
     const NAME: &'static str = "ip4-route";
     const HOP: Hop = hop::IP4_ROUTE;
     const ETHERTYPE: [u8; 2] = [0x08, 0x00];
+    const TRANSLATE: Hop = hop::NAT44_OUT2IN;
     const OTHER: Option<([u8; 2], Hop)> = Some((super::Ip6::ETHERTYPE, hop::IP6_ROUTE));
 
     #[inline(always)]

@@ -19,6 +19,7 @@ impl Family for Ip6 {
     const NAME: &'static str = "ip6-route";
     const HOP: Hop = hop::IP6_ROUTE;
     const ETHERTYPE: [u8; 2] = [0x86, 0xdd];
+    const TRANSLATE: Hop = hop::NAT66_OUT2IN;
     const OTHER: Option<([u8; 2], Hop)> = None;
 
     #[inline(always)]

@@ -1,7 +1,8 @@
 //! `ip4-route` and `ip6-route`: check packets, find their route, and send them on their way.
 //!
 //! Routed interfaces begin with `ip4-route`. Next: the output arc of the route's interface; `ip6-route` for IPv6; `ip4-fragment`
-//! for what is too long; `icmp-error` for what cannot be routed; `punt` for what control must look at.
+//! for what is too long; `icmp-error` for what cannot be routed; `punt` for what control must look at; `nat44-out2in` or
+//! `nat66-out2in` for what inside hosts appear under, which comes back from there.
 //!
 //! Cost: three passes over the vector. The first reads both headers (one line), checks them and takes the destination into a
 //! column; the second looks all of them up, so that the misses in the forwarding table overlap; the third reads the adjacency,
@@ -37,6 +38,8 @@ pub trait Family: Send {
     const HOP: Hop;
     /// The type in the Ethernet header, as it is in memory.
     const ETHERTYPE: [u8; 2];
+    /// The node that finds out what packets for outside addresses of a NAT are for.
+    const TRANSLATE: Hop;
     /// Another type, and the node that its packets go to.
     const OTHER: Option<([u8; 2], Hop)>;
 
@@ -220,6 +223,10 @@ fn forward<F: Family>(
         target = adjacency.target();
     }
     if target.action() != Action::Forward {
+        // It comes back with another destination, and passes a router only then.
+        if target.action() == Action::Translate {
+            return Ok(F::TRANSLATE);
+        }
         // For control, which asks for the neighbour.
         (packet.tx, packet.aux) = (target.interface(), value);
         return Err(no_way(target.action()));
@@ -285,7 +292,7 @@ fn no_way(action: Action) -> Reason {
         Action::Prohibit => Reason::Prohibited,
         Action::Local => Reason::NobodyHome,
         // An adjacency of paths that leads to another one is a mistake of control's, and no route.
-        Action::None | Action::Forward | Action::Balance => Reason::NoRoute,
+        Action::None | Action::Forward | Action::Balance | Action::Translate => Reason::NoRoute,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod capture;
 mod error;
+mod nat;
 mod orders;
 mod publish;
 mod trace;
@@ -29,6 +30,7 @@ use crate::spec::Topology;
 use crate::view::PingView;
 use crate::worker::{Link, Worker};
 pub use error::EngineError;
+use nat::Translation;
 use orders::PATIENCE;
 use trace::Tracing;
 
@@ -94,6 +96,7 @@ pub struct Engine {
     domains: Domains,
     bridges: BTreeMap<u16, String>,
     routing: Arc<Mutex<Routing>>,
+    translation: Translation,
     punt: Arc<Punt>,
     /// There from the start on, but for the time that workers are started.
     server: Option<Server>,
@@ -129,6 +132,7 @@ impl Engine {
             domains: Domains::default(),
             bridges: BTreeMap::new(),
             routing: Arc::new(Mutex::new(Routing::new())),
+            translation: Translation::default(),
             punt: Arc::new(Punt::new(PUNT)),
             server: None,
             tracing: Tracing::default(),

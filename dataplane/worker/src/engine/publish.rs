@@ -44,11 +44,13 @@ impl Engine {
         let legs =
             legs.filter_map(|(name, spec)| self.leg(index(name)?, name, spec)).map(|leg| (leg.number, leg));
         let mut part = self.routing().prepare(legs.collect(), &self.topology);
+        self.translate();
         let mut snapshot = Snapshot {
             bridges,
             vrfs: part.vrfs,
             adjacencies: part.adjacencies,
             punt: Some(Arc::clone(&self.punt)),
+            nat: self.translation.nat(),
             ..Snapshot::default()
         };
         for (index, attached) in self.interfaces.iter().enumerate() {
@@ -58,8 +60,9 @@ impl Engine {
                 let index = index as u16;
                 let place = match part.legs.remove(&index) {
                     Some((domain, l3)) => {
-                        let isolated = self.topology.routed.get(&*attached.name).is_some_and(|r| r.isolated);
-                        (Place { domain, vlan: None, group: 0, isolated }, Some(l3))
+                        let routed = self.topology.routed.get(&*attached.name);
+                        let (isolated, nat) = routed.map_or((false, false), |r| (r.isolated, r.nat));
+                        (Place { domain, vlan: None, group: 0, isolated }, Some((l3, nat)))
                     }
                     None => (places.remove(&index).unwrap_or(NOWHERE), None),
                 };
@@ -155,7 +158,7 @@ impl Engine {
     /// A routed interface that there is.
     fn leg(&self, number: u16, name: &str, spec: &RoutedSpec) -> Option<Leg> {
         let attached = self.interfaces.get(number as usize)?.as_ref()?;
-        let features = attached.features(true, false);
+        let features = attached.features(true, spec.nat, false);
         let (_, output) = paceline_nodes::arcs(number, features);
         Some(Leg {
             name: Arc::clone(&attached.name),
@@ -168,6 +171,7 @@ impl Engine {
             statics: spec.neighbours.clone(),
             peer: spec.peer,
             out: *output.first()?,
+            outside: if spec.nat { self.outside() } else { Vec::new() },
         })
     }
 }
@@ -175,9 +179,10 @@ impl Engine {
 const NOWHERE: Place = Place { domain: NO_DOMAIN, vlan: None, group: 0, isolated: false };
 
 impl Attached {
-    fn features(&self, routed: bool, vlan: bool) -> Features {
+    fn features(&self, routed: bool, nat: bool, vlan: bool) -> Features {
         Features {
             routed,
+            nat,
             patch: self.peer.is_some(),
             vlan,
             capture: self.capture.is_some(),
@@ -185,15 +190,18 @@ impl Attached {
         }
     }
 
-    fn interface(&self, index: u16, mtu: u32, (place, l3): (Place, Option<L3>)) -> Interface {
-        let (input, output) = paceline_nodes::arcs(index, self.features(l3.is_some(), place.vlan.is_some()));
+    fn interface(&self, index: u16, mtu: u32, (place, routed): (Place, Option<(L3, bool)>)) -> Interface {
+        let (input, output) = paceline_nodes::arcs(
+            index,
+            self.features(routed.is_some(), routed.is_some_and(|r| r.1), place.vlan.is_some()),
+        );
         Interface {
             name: Arc::clone(&self.name),
             mtu,
             input,
             output,
             domain: place.domain,
-            l3,
+            l3: routed.map(|routed| routed.0),
             peer: self.peer,
             group: place.group,
             isolated: place.isolated,

@@ -31,6 +31,8 @@ pub(crate) struct Leg {
     pub peer: Option<Mac>,
     /// Where its output arc begins.
     pub out: Hop,
+    /// Addresses of address translation that inside hosts appear under on it.
+    pub outside: Vec<IpAddr>,
 }
 
 impl Leg {
@@ -49,6 +51,13 @@ impl Leg {
             }
         }
         L3 { mac: self.mac, address4, address6 }
+    }
+
+    /// All addresses that it answers for, each with its subnet's length: its own, and those that inside hosts appear under.
+    pub(crate) fn answers_for(&self) -> Vec<IpNet> {
+        let further =
+            self.outside.iter().filter(|address| !self.has(**address)).map(|address| IpNet::from(*address));
+        self.addresses.iter().copied().chain(further).collect()
     }
 
     /// Whether an address is its own.

@@ -25,7 +25,7 @@ impl Routing {
             if known == Some(leg) {
                 continue;
             }
-            let interface = Interface::new(leg.mac, leg.addresses.clone(), leg.proxy_arp);
+            let interface = Interface::new(leg.mac, leg.answers_for(), leg.proxy_arp);
             self.neighbours.set_interface(now, leg.number, interface, out);
             for address in known.into_iter().flat_map(|known| known.statics.keys()) {
                 if !leg.statics.contains_key(address) {

@@ -158,6 +158,9 @@ impl Table {
             for net in &leg.addresses {
                 all.insert(IpNet::from(net.addr()), Want::One(Target::Act(Action::Local)));
             }
+            for address in &leg.outside {
+                all.insert(IpNet::from(*address), Want::One(Target::Act(Action::Translate)));
+            }
         }
         for (address, interface) in &self.found {
             if let Some(leg) = legs.iter().find(|leg| leg.number == *interface) {

@@ -44,6 +44,7 @@ impl Routing {
         let target = self.lines.target(number);
         let (origin, action) = match target {
             Some(Target::Act(Action::Local)) => ("local", "local"),
+            Some(Target::Act(Action::Translate)) => ("nat", "translate"),
             Some(Target::Act(Action::Blackhole)) => ("connected", "blackhole"),
             Some(Target::Act(Action::Unreachable)) => ("static", "unreachable"),
             Some(Target::Act(Action::Prohibit)) => ("static", "prohibit"),

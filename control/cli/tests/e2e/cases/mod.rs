@@ -10,6 +10,7 @@ mod frames;
 mod gateways;
 mod harness;
 mod lifecycle;
+mod nat;
 mod networks;
 mod operator;
 mod restart;
@@ -46,6 +47,7 @@ pub fn all() -> impl Iterator<Item = Named> {
         ("addresses", addresses::CASES),
         ("networks", networks::CASES),
         ("gateways", gateways::CASES),
+        ("nat", nat::CASES),
         ("uplinks", uplinks::CASES),
         ("attach", attach::CASES),
         ("restart", restart::CASES),

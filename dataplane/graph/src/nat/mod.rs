@@ -1,0 +1,273 @@
+//! Network address translation: its configuration as workers see it, and the sessions that they keep.
+//!
+//! Mappings are endpoint-dependent (RFC 4787 §4.1, as VPP's nat44-ed): a session is one flow of an inside host to one remote
+//! port, and an outside port serves as many of them as there are remote ports. Each worker keeps the sessions of the outside
+//! ports that it owns, so that both directions of a flow meet there. Where there are no ports, the remote address decides.
+//!
+//! A new configuration [succeeds](Nat::succeed) an older one: sessions stay, but for those that it does not allow any more.
+//! Each session remembers the configuration that it was last held against. It is held against a new one by its next packet,
+//! or by the worker's sweep, whichever comes first.
+
+mod clock;
+mod config;
+mod ports;
+mod side;
+mod view;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use paceline_tables::{Address, Session, State};
+
+pub use clock::NatClock;
+pub use config::{NatConfig, NatError, NatLimits, NatMapping, NatTimeouts};
+pub use ports::Ports;
+pub use side::{NatSide, NatTable};
+pub use view::{NatSession, NatTotals};
+
+use crate::counters::Count;
+
+/// Flag of a session: its destination is translated, as of one that began outside.
+pub const INBOUND: u8 = 1;
+/// Flag of a session: it began by a mapping.
+pub const STATIC: u8 = 2;
+/// Flag of a session: its source is translated as well as its destination, as of one between two inside hosts.
+pub const TWICE: u8 = 4;
+
+/// Slots that one sweep looks at.
+const SWEEP: u32 = 64;
+/// Sessions that one sweep ends because of their age.
+const ENDS: u32 = 16;
+
+/// What a session is, which decides how long it lives and whether it makes way for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum NatClass {
+    /// TCP before its handshake is over, or after it was closed or reset.
+    TcpTransitory = 1,
+    /// TCP.
+    TcpEstablished = 2,
+    /// UDP and protocols like it, without an answer yet.
+    UdpNew = 3,
+    /// UDP and protocols like it.
+    Udp = 4,
+    /// ICMP queries.
+    Icmp = 5,
+}
+
+impl NatClass {
+    /// All of them.
+    pub const ALL: [NatClass; 5] =
+        [NatClass::TcpTransitory, NatClass::TcpEstablished, NatClass::UdpNew, NatClass::Udp, NatClass::Icmp];
+
+    /// The class of a number.
+    pub fn of(number: u8) -> Option<NatClass> {
+        Self::ALL.into_iter().find(|class| *class as u8 == number)
+    }
+
+    /// Whether sessions make way for new ones when there is no room.
+    #[inline]
+    pub const fn makes_way(number: u8) -> bool {
+        number != NatClass::TcpEstablished as u8 && number != NatClass::Udp as u8
+    }
+
+    /// The name that `show nat` prints.
+    pub const fn name(self) -> &'static str {
+        match self {
+            NatClass::TcpTransitory => "transitory",
+            NatClass::TcpEstablished => "established",
+            NatClass::UdpNew => "unanswered",
+            NatClass::Udp => "answered",
+            NatClass::Icmp => "query",
+        }
+    }
+}
+
+/// What one worker counts of one version of IP. Packets that it drops are counted at the nodes.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct NatCounters {
+    /// Sessions begun.
+    pub created: Count,
+    /// Sessions that ended because of their age.
+    pub expired: Count,
+    /// Sessions that made way for others.
+    pub reclaimed: Count,
+    /// Sessions that a new configuration did not allow any more.
+    pub flushed: Count,
+    /// Sessions not begun: no port was free.
+    pub no_port: Count,
+    /// Sessions not begun: the table was full.
+    pub table_full: Count,
+    /// Sessions not begun: the host had as many as it may.
+    pub host_limit: Count,
+}
+
+/// Address translation, as the snapshot holds it.
+pub struct Nat {
+    v4: NatSide<u32>,
+    v6: NatSide<u128>,
+    /// Who owns which ports.
+    pub ports: Ports,
+    /// How long sessions live, by the number of their class.
+    timeouts: [u32; 8],
+    /// Most sessions of one host; 0 for any number.
+    pub per_host: u32,
+    /// The number of this configuration among all that succeeded each other.
+    pub generation: u16,
+    clock: NatClock,
+}
+
+impl Nat {
+    /// Address translation without any sessions.
+    ///
+    /// # Errors
+    /// Something in the configuration does not fit together, or there is no memory.
+    pub fn new(config: &NatConfig) -> Result<Arc<Nat>, NatError> {
+        Nat::with_clock(config, NatClock::default())
+    }
+
+    /// As [`new`](Self::new), with a clock of one's own.
+    ///
+    /// # Errors
+    /// Something in the configuration does not fit together, or there is no memory.
+    pub fn with_clock(config: &NatConfig, clock: NatClock) -> Result<Arc<Nat>, NatError> {
+        Nat::build(config, clock, None)
+    }
+
+    /// Another configuration. Sessions that it allows live on, unless the number of workers or sessions is another one: then
+    /// all of them end.
+    ///
+    /// # Errors
+    /// Something in the configuration does not fit together, or there is no memory.
+    pub fn succeed(&self, config: &NatConfig) -> Result<Arc<Nat>, NatError> {
+        Nat::build(config, self.clock.clone(), Some(self))
+    }
+
+    fn build(config: &NatConfig, clock: NatClock, before: Option<&Nat>) -> Result<Arc<Nat>, NatError> {
+        if !(1..=1024).contains(&config.workers) {
+            return Err(NatError::Workers(config.workers));
+        }
+        let (first, last) = (*config.ports.start(), *config.ports.end());
+        let ports = Ports::new(&config.ports, config.workers);
+        let ports = ports.ok_or(NatError::Ports { first, last, workers: config.workers })?;
+        for mapping in &config.mappings {
+            let NatMapping { protocol, outside_port: port, .. } = *mapping;
+            if mapping.outside.is_some_and(|outside| outside.is_ipv4() != mapping.inside.is_ipv4()) {
+                return Err(NatError::Mapping { protocol, port });
+            }
+        }
+        let addresses4: Vec<_> = config.addresses4.iter().map(|a| (*a).into()).collect();
+        let addresses6: Vec<_> = config.addresses6.iter().map(|a| (*a).into()).collect();
+        let timeouts = config.timeouts;
+        let timeouts = [
+            0,
+            timeouts.tcp_transitory,
+            timeouts.tcp_established,
+            timeouts.udp,
+            timeouts.udp,
+            timeouts.icmp,
+            0,
+            0,
+        ];
+        Ok(Arc::new(Nat {
+            v4: NatSide::new(config, &ports, &addresses4, before.map(|nat| &nat.v4))?,
+            v6: NatSide::new(config, &ports, &addresses6, before.map(|nat| &nat.v6))?,
+            ports,
+            timeouts,
+            per_host: config.limits.per_host,
+            generation: before.map_or(1, |nat| nat.generation.wrapping_add(1)),
+            clock,
+        }))
+    }
+
+    /// Translation of IPv4.
+    #[inline]
+    pub fn v4(&self) -> &NatSide<u32> {
+        &self.v4
+    }
+
+    /// Translation of IPv6.
+    #[inline]
+    pub fn v6(&self) -> &NatSide<u128> {
+        &self.v6
+    }
+
+    /// The time in seconds, to be read once for a vector.
+    #[inline]
+    pub fn now(&self) -> u32 {
+        self.clock.now()
+    }
+
+    /// Seconds that a session has still to live without a packet; `None` if it is over.
+    pub fn left(&self, state: State, now: u32) -> Option<u32> {
+        // One second more than the timeout, as the second of the last packet may have been its last moment.
+        let timeout = self.timeouts[(state.class & 7) as usize].saturating_add(1);
+        timeout.checked_sub(now.saturating_sub(state.seen)).filter(|left| *left > 0)
+    }
+
+    /// Ends a session of the worker that calls this.
+    pub fn end<T: Address>(&self, side: &NatSide<T>, table: &NatTable<T>, session: Session<'_, T>) {
+        let (before, after) = session.flows();
+        side.count_host(table, &before, &after, session.flags(), false);
+        table.sessions.remove(session.slot());
+    }
+
+    /// Ends sessions of the worker that calls this: some of those that are too old, and some that a new configuration does not
+    /// allow. To be called for each vector, or it ends none.
+    #[inline]
+    pub fn tidy<T: Address>(&self, side: &NatSide<T>, table: &NatTable<T>, now: u32) {
+        let is_over = |class: NatClass| {
+            let oldest = table.sessions.oldest(class as u8);
+            oldest.filter(|session| self.left(session.state(), now).is_none())
+        };
+        let is_swept = table.swept.load(Relaxed) == u32::from(self.generation);
+        if is_swept && NatClass::ALL.into_iter().all(|class| is_over(class).is_none()) {
+            return;
+        }
+        let mut ends = ENDS;
+        for class in NatClass::ALL {
+            while let Some(session) = is_over(class).filter(|_| ends > 0) {
+                self.end(side, table, session);
+                table.counters.expired.add(1);
+                ends -= 1;
+            }
+        }
+        if !is_swept {
+            self.sweep(side, table);
+        }
+    }
+
+    #[cold]
+    fn sweep<T: Address>(&self, side: &NatSide<T>, table: &NatTable<T>) {
+        // A sweep that a newer configuration interrupts begins anew.
+        let at = table.sweep_at.load(Relaxed);
+        let start = if table.sweeping.load(Relaxed) == u32::from(self.generation) { at } else { 0 };
+        let end = start.saturating_add(SWEEP).min(table.sessions.used());
+        for slot in start..end {
+            let Some(session) = table.sessions.get(slot) else { continue };
+            self.recheck(side, table, session);
+        }
+        table.sweeping.store(self.generation.into(), Relaxed);
+        table.sweep_at.store(end, Relaxed);
+        if end == table.sessions.used() {
+            table.swept.store(self.generation.into(), Relaxed);
+        }
+    }
+
+    /// Whether a session is one that the configuration allows; if not, it is ended.
+    pub fn recheck<T: Address>(
+        &self,
+        side: &NatSide<T>,
+        table: &NatTable<T>,
+        session: Session<'_, T>,
+    ) -> bool {
+        let (before, after) = session.flows();
+        let holds = side.holds(&before, &after, session.flags());
+        if !holds {
+            self.end(side, table, session);
+            table.counters.flushed.add(1);
+        }
+        holds
+    }
+}

@@ -156,6 +156,10 @@ fn wrong_uplinks_have_their_messages() {
         ),
         (uplink("device = 'eth0'\n[[uplink]]\ndevice = 'eth0'"), "4: uplink eth0: is there twice"),
         (
+            uplink("device = 'eth0'\n[[uplink]]\ndevice = 'eth1'"),
+            "4: uplink eth1: there can be one uplink, and eth0",
+        ),
+        (
             uplink("device = 'eth0'\n[[port]]\nname = 'p'\nkind = 'packet'\ndevice = 'eth0'"),
             "2: uplink eth0: port \"p\" has this device",
         ),

@@ -1,44 +1,30 @@
 //! Which frames of an uplink are the switch's.
 
-use std::net::IpAddr;
-
-use ipnet::IpNet;
-use paceline_model::PublishedPort;
 use paceline_model::UplinkState;
-use paceline_model::config::Uplink;
+use paceline_model::config::{NatMapping, Uplink};
 use paceline_ports::{Filter, Service};
 
-/// The filter of a shared uplink: at each address of the device the ports for translation, and the published ports. None for one
-/// that is the switch's alone.
-///
-/// A port that is published on no address in particular is so on all of the device's.
-pub fn filter(
-    uplink: &Uplink,
-    state: &UplinkState,
-    published: impl IntoIterator<Item = PublishedPort>,
-) -> Option<Filter> {
+/// The filter of a shared uplink: at the addresses that the device speaks from, the ports for translation, and those that lead to
+/// inside hosts. None for one that is the switch's alone.
+pub fn filter(uplink: &Uplink, state: &UplinkState, mappings: &[NatMapping]) -> Option<Filter> {
     if !uplink.shared {
         return None;
     }
-    let addresses = || state.addresses.iter().map(IpNet::addr);
+    let addresses = || state.speaks_from().into_iter().flatten();
     let nat = uplink.nat_ports;
-    let at = |port: PublishedPort| {
-        addresses().filter(move |address| is_on(port.host_ip, *address)).map(move |address| Service {
-            address,
-            protocol: port.protocol.number(),
-            port: port.host_port,
-        })
-    };
+    let services = mappings.iter().flat_map(|mapping| {
+        let at = move |address: &std::net::IpAddr| match mapping.outside {
+            Some(outside) => outside == *address,
+            None => address.is_ipv4() == mapping.inside.is_ipv4(),
+        };
+        let (protocol, port) = (mapping.protocol.number(), mapping.port);
+        addresses().filter(at).map(move |address| Service { address, protocol, port })
+    });
     Some(Filter {
         shared: addresses().map(|address| (address, nat.first()..=nat.last())).collect(),
-        services: published.into_iter().flat_map(at).collect(),
+        services: services.collect(),
         ..Filter::default()
     })
-}
-
-/// Whether a port that is published on `on` is so on an address.
-fn is_on(on: Option<IpAddr>, address: IpAddr) -> bool {
-    on.is_none_or(|on| on == address || on.is_unspecified() && on.is_ipv4() == address.is_ipv4())
 }
 
 #[cfg(test)]
@@ -50,33 +36,39 @@ mod tests {
     use super::*;
 
     fn state() -> UplinkState {
+        let addresses = ["192.0.2.1/24", "192.0.2.9/24", "2001:db8::1/64"];
         UplinkState {
             mac: [2, 0, 0, 0, 0, 1].into(),
             mtu: 1500,
-            addresses: ["192.0.2.1/24", "2001:db8::1/64"].map(|net| net.parse().unwrap()).to_vec(),
+            addresses: addresses.map(|net| net.parse().unwrap()).to_vec(),
             routes: BTreeMap::new(),
             neighbours: BTreeMap::new(),
         }
     }
 
     #[test]
-    fn a_port_is_published_on_the_addresses_it_names() {
+    fn a_port_is_ours_where_it_leads_inside() {
         let nat_ports = Interval::new(40_000, 49_999).unwrap();
         let uplink = Uplink { device: "eth0".parse().unwrap(), shared: true, nat_ports };
-        let on = |host_ip: Option<&str>| {
-            let host_ip = host_ip.map(|ip| ip.parse().unwrap());
-            let port = PublishedPort { protocol: Protocol::Tcp, host_ip, host_port: 8080, port: 80 };
-            let filter = filter(&uplink, &state(), [port]).unwrap();
-            assert_eq!(filter.shared.len(), 2);
+        let at = |outside: Option<&str>, inside: &str| {
+            let mapping = NatMapping {
+                protocol: Protocol::Tcp,
+                outside: outside.map(|ip| ip.parse().unwrap()),
+                port: 8080,
+                inside: inside.parse().unwrap(),
+                inside_port: Some(80),
+            };
+            let filter = filter(&uplink, &state(), &[mapping]).unwrap();
+            let shared: Vec<_> = filter.shared.keys().map(ToString::to_string).collect();
+            assert_eq!(shared, ["192.0.2.1", "2001:db8::1"]);
             assert!(filter.shared.values().all(|ports| *ports == (40_000..=49_999)));
             assert!(filter.services.iter().all(|service| (service.protocol, service.port) == (6, 8080)));
             filter.services.iter().map(|service| service.address.to_string()).collect::<Vec<_>>()
         };
-        assert_eq!(on(None), ["192.0.2.1", "2001:db8::1"]);
-        assert_eq!(on(Some("0.0.0.0")), ["192.0.2.1"]);
-        assert_eq!(on(Some("::")), ["2001:db8::1"]);
-        assert_eq!(on(Some("192.0.2.1")), ["192.0.2.1"]);
-        assert!(on(Some("192.0.2.2")).is_empty() && on(Some("127.0.0.1")).is_empty());
-        assert_eq!(filter(&Uplink { shared: false, ..uplink }, &state(), []), None);
+        assert_eq!(at(None, "10.0.0.2"), ["192.0.2.1"]);
+        assert_eq!(at(None, "fd00::2"), ["2001:db8::1"]);
+        assert_eq!(at(Some("192.0.2.1"), "10.0.0.2"), ["192.0.2.1"]);
+        assert!(at(Some("192.0.2.2"), "10.0.0.2").is_empty());
+        assert_eq!(filter(&Uplink { shared: false, ..uplink }, &state(), &[]), None);
     }
 }

@@ -86,7 +86,7 @@ pub enum RouteSpec {
 pub struct PathSpec {
     /// The router to hand packets to; none: each packet's own destination is on the link.
     pub via: Option<IpAddr>,
-    /// The interface to leave by; none: the one whose subnet `via` is in.
+    /// The interface to leave by, perhaps one whose own packets have another table; none: the one whose subnet `via` is in.
     pub interface: Option<String>,
 }
 

@@ -38,6 +38,13 @@ impl<'e> Outside<'e> {
         Self { _veth: veth, host }
     }
 
+    /// Has it send what is complete, as a wire carries it: AF_XDP at the other end of its veth cannot pass the order on.
+    pub fn complete(&self) {
+        let device = "eth0".parse().expect("a name");
+        let set = || paceline_sys::ethtool::set_tx_checksum(&device, false);
+        self.place().inside(set).expect("a setting");
+    }
+
     /// Where its programs run.
     pub fn place(&self) -> Place {
         Place::host(&self.host)

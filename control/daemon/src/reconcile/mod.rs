@@ -52,6 +52,9 @@ use uplink::Uplinks;
 /// Time between two attempts to open a port that could not be opened.
 const RETRY: Duration = Duration::from_secs(3);
 
+/// Time between two looks for neighbours that packets wait for and the kernel has to find out.
+const SOON: Duration = Duration::from_millis(100);
+
 /// What a port says whose device was deleted: there is nothing more to wait for from it.
 const DELETED: &str = "the device was deleted";
 
@@ -121,6 +124,8 @@ impl Reconciler {
         });
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut soon = tokio::time::interval(SOON);
+        soon.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
                 () = &mut stopped => break,
@@ -131,6 +136,13 @@ impl Reconciler {
                     self.switch.forget_leftovers();
                     self.uplinks.look().await;
                     self.pass().await;
+                }
+                _ = soon.tick(), if self.uplinks.is_shared() => {
+                    let neighbours = self.switch.engine(|engine| engine.neighbours());
+                    if self.uplinks.want(&neighbours) {
+                        self.uplinks.look().await;
+                        self.pass().await;
+                    }
                 }
                 round = self.switch.requests().next() => {
                     self.pass().await;
@@ -158,7 +170,7 @@ impl Reconciler {
         self.switch.keep_failures(|name| self.failed.contains_key(name));
         let waiting = self.failed.iter().filter(|(_, failed)| failed.at.elapsed() < RETRY);
         let later = waiting.map(|(name, _)| name.clone()).collect();
-        self.uplinks.filter();
+        self.uplinks.filter(&desired);
         let plan = Plan::new(&self.actual, &desired.ports, &later);
         for name in &plan.replace {
             self.detach(name);

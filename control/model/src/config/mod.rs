@@ -79,6 +79,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// Devices that networks can have for an uplink. There is one address translation: with a `[nat]` of the file there is none for
+    /// networks.
+    pub fn uplinks_of_networks(&self) -> impl Iterator<Item = IfName> {
+        self.uplinks.iter().filter(|_| self.nat.is_none()).map(|uplink| uplink.device)
+    }
+
     /// All addresses of interfaces in one routing table, with the prefix length of their subnet.
     pub fn addresses(&self, vrf: &VrfName) -> Vec<(PortName, IpNet)> {
         let interfaces = self.interfaces.iter().filter(|interface| interface.vrf == *vrf);

@@ -38,5 +38,6 @@ pub fn desired_by(config: &Config, model: &Model, uplinks: &Uplinks) -> Desired 
         }
     }
     host::add(config, model, &mut desired);
+    uplink::translate(config, model, uplinks, &mut desired);
     desired
 }

@@ -254,12 +254,12 @@ fn gateways_have_addresses_of_their_own_that_stay() {
 
 #[test]
 fn an_uplink_is_a_port_and_what_the_kernel_has_on_its_device() {
-    let text = "[[uplink]]\ndevice = \"eth0\"\n[[uplink]]\ndevice = \"eth1\"\nshared = false";
+    let text = "[[uplink]]\ndevice = \"eth0\"";
     let config = Config::parse("test", text, &Host::default()).unwrap();
     let model = Model::default();
     let ports = |desired: &Desired| desired.ports.keys().map(ToString::to_string).collect::<Vec<_>>();
     let without = desired(&config, &model);
-    assert_eq!(ports(&without), ["uplink:eth0", "uplink:eth1"]);
+    assert_eq!(ports(&without), ["uplink:eth0"]);
     assert!(without.interfaces.is_empty() && without.vrfs.is_empty());
     let router: std::net::IpAddr = "192.0.2.254".parse().unwrap();
     let state = crate::UplinkState {

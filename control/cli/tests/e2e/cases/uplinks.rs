@@ -2,14 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::cases;
+use super::{DUAL, SUBNET, cases};
 use crate::command;
 use crate::engine::Engine;
+use crate::network::Network;
 use crate::outside::Outside;
 use crate::place::{BOTH, Place, Speech};
 use crate::switch::Switch;
 
 cases![
+    a_network_shares_the_host_s_device,
+    what_an_uplink_cannot_be,
     the_host_lives_on_beside_the_switch,
     a_killed_switch_leaves_the_device_to_the_host,
     an_owned_device,
@@ -94,15 +97,11 @@ fn the_host_lives_on_beside_the_switch(engine: &Engine) {
         lists("neighbours", &|row| row["address"] == own && row["state"] == "static")
     });
     assert!(lists("routes", &|row| row["vrf"] == "uplink:outside0" && row["prefix"] == "203.0.113.0/24"));
-    // Another address of the host is shared as well, without a gap for others.
+    // A further address of the host is the host's alone.
     ip(&["address", "add", "192.0.2.99/24", "dev", Outside::DEVICE]);
-    eventually("the new address is shared", || {
-        let here = host.serve(Speech::Tcp, 44_000);
-        let reached = outside.place().is_answered(Speech::Tcp, "192.0.2.99", 44_000);
-        drop(here);
-        !reached
-    });
-    the_host_lives(engine, &outside);
+    let _tcp = host.serve(Speech::Tcp, OURS);
+    outside.place().is_seen_as(Speech::Tcp, "192.0.2.99", OURS, own);
+    outside.place().gets_no_answer(Speech::Tcp, docker_host, OURS);
     switch.stop();
     assert!(!has_program(engine) && reserved(engine).is_empty());
     outside.place().is_seen_as(Speech::Udp, docker_host, OURS, own);
@@ -146,4 +145,65 @@ fn a_device_comes_late(engine: &Engine) {
     eventually("the port is open", || is_up(&switch));
     the_host_lives(engine, &outside);
     switch.stop();
+}
+
+fn a_network_shares_the_host_s_device(engine: &Engine) {
+    let outside = Outside::new(engine);
+    outside.complete();
+    let mut switch = Switch::serving(engine, &config(""));
+    let network = switch.network(&[&DUAL[..], &["--opt", "uplink=outside0"]].concat());
+    let container = network.run(&["--publish", "8080:80", "--publish", "8080:80/udp"]);
+    let (inside, host) = (Place::of(&container), Place::docker_host(engine));
+    let all_is_well = |switch: &Switch<'_>| {
+        for speech in BOTH {
+            let (_theirs, _ours) = (outside.place().serve(speech, 7000), inside.serve(speech, 80));
+            for (theirs, ours) in Outside::OWN.iter().zip(Outside::DOCKER_HOST) {
+                inside.is_seen_as(speech, theirs, 7000, ours);
+                outside.place().is_seen_as(speech, ours, 8080, theirs);
+            }
+        }
+        for theirs in Outside::OWN {
+            container.reaches(theirs);
+        }
+        the_host_lives(engine, &outside);
+        let sessions = switch.cli(["show", "nat", "--session", "192.0.2", "--json"]).ok();
+        assert!(sessions.contains("192.0.2.1:8080") && sessions.contains("192.0.2.1:4"), "{sessions}");
+    };
+    all_is_well(&switch);
+    // The host and its containers reach each other, by the gateway.
+    for (own, gateway) in [container.ipv4(&network).to_string(), container.ipv6(&network).to_string()]
+        .iter()
+        .zip(["10.77.0.1", "fd77::1"])
+    {
+        container.reaches(gateway);
+        for speech in BOTH {
+            let (_theirs, _ours) = (inside.serve(speech, 8000), host.serve(speech, 9000));
+            host.is_seen_as(speech, own, 8000, gateway);
+            inside.is_seen_as(speech, gateway, 9000, own);
+        }
+    }
+    switch.kill9();
+    eventually("the program is gone", || !has_program(engine));
+    the_host_lives(engine, &outside);
+    switch.restart();
+    all_is_well(&switch);
+    drop(container);
+    eventually("the port is given back", || {
+        let server = host.serve(Speech::Tcp, 8080);
+        let reached = outside.place().is_answered(Speech::Tcp, Outside::DOCKER_HOST[0], 8080);
+        drop(server);
+        reached
+    });
+}
+
+fn what_an_uplink_cannot_be(engine: &Engine) {
+    let switch = Switch::serving(engine, &config(""));
+    for (options, said) in [
+        (&["--opt", "uplink=eth7"][..], "option uplink=\"eth7\": must be host or outside0"),
+        (&["--opt", "uplink=outside0", "--opt", "gateway_mode=routed"], "goes with gateway_mode=nat"),
+        (&["--opt", "uplink=outside0", "--opt", "masquerade=false"], "goes with gateway_mode=nat"),
+    ] {
+        let options = [&SUBNET[..], options].concat();
+        Network::try_create(engine, &switch.network_options(&options)).fails_naming(&[said]);
+    }
 }

@@ -10,7 +10,11 @@ pub(super) fn uplinks(config: &Config, checks: &mut Checks<'_>) {
     for (index, uplink) in config.uplinks.iter().enumerate() {
         let device = uplink.device;
         let path = at!["uplink", index, "device"];
-        checks.expect(seen.insert(device), path, || format!("uplink {device}: is there twice"));
+        let is_new = seen.insert(device);
+        checks.expect(is_new, path, || format!("uplink {device}: is there twice"));
+        checks.expect(index == 0 || !is_new, path, || {
+            format!("uplink {device}: there can be one uplink, and {} is it", config.uplinks[0].device)
+        });
         checks.expect(device.as_str() != "lo", path, || {
             format!("uplink {device}: is the loopback: must be a device that leads to other hosts")
         });

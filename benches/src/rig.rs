@@ -51,7 +51,7 @@ impl Rig {
         Rig::new(
             generator,
             Snapshot { vrfs: vec![vrf], adjacencies, nat, ..Snapshot::default() },
-            Some(L3 { mac, address4: None, address6: None }),
+            Some(L3 { mac, address4: None, address6: None, mtu: 1500 }),
         )
     }
 

@@ -47,6 +47,8 @@ pub struct DesiredInterface {
     pub peer: Option<MacAddr>,
     /// Whether what leaves by it gets an address of [`Desired::nat`](crate::Desired::nat).
     pub nat: bool,
+    /// Whether TCP handshakes that come in or leave by it are lowered to segments that fit its MTU.
+    pub mss_clamp: bool,
 }
 
 /// One routing table that should be, beside the routes that its interfaces' addresses make.

@@ -111,6 +111,8 @@ pub struct L3 {
     pub address4: Option<Ipv4Addr>,
     /// Its IPv6 address, as with IPv4.
     pub address6: Option<Ipv6Addr>,
+    /// Largest IP packet that leaves by it, in bytes.
+    pub mtu: u16,
 }
 
 /// A routing table, and the interfaces that use it (virtual routing and forwarding).

@@ -94,7 +94,7 @@ mod tests {
     fn leg() -> Rig {
         let mut rig = Rig::bridge(2);
         let features = Features { capabilities: Capabilities::ALL, ..Features::default() };
-        let l3 = |mac| L3 { mac, address4: Some(Ipv4Addr::new(10, 0, 0, 254)), address6: None };
+        let l3 = |mac| L3 { mac, address4: Some(Ipv4Addr::new(10, 0, 0, 254)), address6: None, mtu: 1500 };
         rig.interface(2, Features { patch: true, ..features }, |i| i.peer = Some(3));
         rig.interface(3, Features { patch: true, routed: true, ..features }, |i| {
             (i.peer, i.l3) = (Some(2), Some(l3(LEG)));

@@ -45,6 +45,8 @@ pub struct RoutedSpec {
     pub peer: Option<Mac>,
     /// Whether what leaves by it gets an address of [`Topology::nat`]. The interface answers for all of those.
     pub nat: bool,
+    /// Whether TCP handshakes that come in or leave by it are lowered to segments that fit its MTU.
+    pub mss_clamp: bool,
 }
 
 /// What a routed interface lies on.

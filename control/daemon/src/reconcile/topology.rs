@@ -84,6 +84,7 @@ fn routed(interface: &DesiredInterface) -> RoutedSpec {
         neighbours: interface.neighbours.iter().map(|(address, at)| (*address, mac(*at))).collect(),
         peer: interface.peer.map(mac),
         nat: interface.nat,
+        mss_clamp: interface.mss_clamp,
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Interface {
     pub neighbours: Vec<Neighbour>,
     /// Whether what leaves by it gets an address of `[nat]`.
     pub nat: bool,
+    /// Whether TCP handshakes that come in or leave by it are lowered to segments that fit its MTU.
+    pub mss_clamp: bool,
 }
 
 /// What a routed interface is on.
@@ -128,6 +130,8 @@ struct Table {
     neighbours: Vec<Neighbour>,
     #[serde(default)]
     nat: bool,
+    #[serde(default)]
+    mss_clamp: bool,
 }
 
 impl TryFrom<Table> for Interface {
@@ -153,14 +157,14 @@ impl TryFrom<Table> for Interface {
             }
             _ => return Err(InterfaceError::On),
         };
-        let Table { vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, nat, .. } = table;
-        Ok(Self { name, on, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, nat })
+        let Table { vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, nat, mss_clamp, .. } = table;
+        Ok(Self { name, on, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, nat, mss_clamp })
     }
 }
 
 impl From<Interface> for Table {
     fn from(interface: Interface) -> Self {
-        let Interface { name, on, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, nat } =
+        let Interface { name, on, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, nat, mss_clamp } =
             interface;
         let (port, bridge, vlan) = match on {
             On::Port(port) => (Some(port), None, None),
@@ -168,6 +172,20 @@ impl From<Interface> for Table {
             On::Bridge { bridge, vlan } => (None, Some(bridge), vlan),
         };
         let name = Some(name);
-        Self { name, port, bridge, vlan, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, nat }
+        Self {
+            name,
+            port,
+            bridge,
+            vlan,
+            vrf,
+            mac,
+            mtu,
+            addresses,
+            proxy_arp,
+            isolated,
+            neighbours,
+            nat,
+            mss_clamp,
+        }
     }
 }

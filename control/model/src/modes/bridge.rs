@@ -60,6 +60,7 @@ fn leg(network: &Network, model: &Model, mac: MacAddr) -> Option<DesiredInterfac
         proxy_arp: false,
         peer: None,
         nat: false,
+        mss_clamp: false,
     })
 }
 

@@ -108,5 +108,6 @@ fn interface(
         neighbours: interface.neighbours.iter().map(|other| (other.address, other.mac)).collect(),
         peer: None,
         nat: interface.nat,
+        mss_clamp: interface.mss_clamp,
     }
 }

@@ -84,6 +84,7 @@ fn interface(mac: MacAddr, mtu: u16) -> DesiredInterface {
         neighbours: BTreeMap::new(),
         peer: Some(mac),
         nat: false,
+        mss_clamp: false,
     }
 }
 

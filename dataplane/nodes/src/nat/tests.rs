@@ -99,7 +99,7 @@ impl Router {
                     IpAddr::V6(address) => (None, Some(address)),
                 };
                 let (address4, address6) = (address(false).0, address(true).1);
-                interface.l3 = Some(L3 { mac: Mac(OWN + u64::from(port)), address4, address6 });
+                interface.l3 = Some(L3 { mac: Mac(OWN + u64::from(port)), address4, address6, mtu: 1500 });
             });
         }
         let (mut rib4, mut rib6) = (Rib4::new().expect("room"), Rib6::new().expect("room"));

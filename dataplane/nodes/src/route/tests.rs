@@ -37,6 +37,7 @@ fn router() -> Rig {
                 mac: Mac(OWN + u64::from(port)),
                 address4: Some(Ipv4Addr::new(10, port as u8, 255, 254)),
                 address6: Some(Ipv6Addr::new(0xfd00, port, 0, 0, 0, 0, 0, 0xfffe)),
+                mtu: 1500,
             });
         });
     }
@@ -409,7 +410,7 @@ fn a_flood_that_cannot_be_routed_gets_few_answers() {
     assert!((50..=52 + start.elapsed().as_millis()).contains(&told), "{told}");
     assert_eq!(rig.drops(hop::ICMP_ERROR, Reason::NoRoute), 200);
     rig.interface(0, Features { routed: true, ..Features::default() }, |i| {
-        i.l3 = Some(L3 { mac: Mac(OWN), address4: None, address6: None });
+        i.l3 = Some(L3 { mac: Mac(OWN), address4: None, address6: None, mtu: 1500 });
     });
     std::thread::sleep(std::time::Duration::from_millis(20));
     assert_eq!(rig.ports(0, &frame), [0_u16; 0], "without an address there is nobody to speak");

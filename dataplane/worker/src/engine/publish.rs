@@ -61,8 +61,8 @@ impl Engine {
                 let place = match part.legs.remove(&index) {
                     Some((domain, l3)) => {
                         let routed = self.topology.routed.get(&*attached.name);
-                        let (isolated, nat) = routed.map_or((false, false), |r| (r.isolated, r.nat));
-                        (Place { domain, vlan: None, group: 0, isolated }, Some((l3, nat)))
+                        let isolated = routed.is_some_and(|routed| routed.isolated);
+                        (Place { domain, vlan: None, group: 0, isolated }, routed.map(|routed| (l3, routed)))
                     }
                     None => (places.remove(&index).unwrap_or(NOWHERE), None),
                 };
@@ -158,7 +158,7 @@ impl Engine {
     /// A routed interface that there is.
     fn leg(&self, number: u16, name: &str, spec: &RoutedSpec) -> Option<Leg> {
         let attached = self.interfaces.get(number as usize)?.as_ref()?;
-        let features = attached.features(true, spec.nat, false);
+        let features = attached.features(Some(spec), false);
         let (_, output) = paceline_nodes::arcs(number, features);
         Some(Leg {
             name: Arc::clone(&attached.name),
@@ -179,10 +179,12 @@ impl Engine {
 const NOWHERE: Place = Place { domain: NO_DOMAIN, vlan: None, group: 0, isolated: false };
 
 impl Attached {
-    fn features(&self, routed: bool, nat: bool, vlan: bool) -> Features {
+    /// `routed`: how it is routed, if it is.
+    fn features(&self, routed: Option<&RoutedSpec>, vlan: bool) -> Features {
         Features {
-            routed,
-            nat,
+            routed: routed.is_some(),
+            nat: routed.is_some_and(|routed| routed.nat),
+            mss_clamp: routed.is_some_and(|routed| routed.mss_clamp),
             patch: self.peer.is_some(),
             vlan,
             capture: self.capture.is_some(),
@@ -190,11 +192,14 @@ impl Attached {
         }
     }
 
-    fn interface(&self, index: u16, mtu: u32, (place, routed): (Place, Option<(L3, bool)>)) -> Interface {
-        let (input, output) = paceline_nodes::arcs(
-            index,
-            self.features(routed.is_some(), routed.is_some_and(|r| r.1), place.vlan.is_some()),
-        );
+    fn interface(
+        &self,
+        index: u16,
+        mtu: u32,
+        (place, routed): (Place, Option<(L3, &RoutedSpec)>),
+    ) -> Interface {
+        let (input, output) =
+            paceline_nodes::arcs(index, self.features(routed.map(|routed| routed.1), place.vlan.is_some()));
         Interface {
             name: Arc::clone(&self.name),
             mtu,

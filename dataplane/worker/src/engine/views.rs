@@ -32,9 +32,14 @@ impl Engine {
         let views = self.interfaces.iter().enumerate().filter_map(|(index, i)| Some((index, i.as_ref()?)));
         let views = views.filter(|(_, i)| !is_bridge_end(&i.name));
         let mut views: Vec<_> =
-            views.map(|(index, i)| i.view(self.bridges.get(&(index as u16)).cloned())).collect();
+            views.map(|(index, i)| i.view(self.bridge_of(index as u16, i))).collect();
         views.sort_by(|a, b| a.name.cmp(&b.name));
         views
+    }
+
+    /// The bridge that an interface is in, or that it is the routed leg of.
+    fn bridge_of(&self, index: u16, attached: &Attached) -> Option<String> {
+        self.bridges.get(&index).or_else(|| self.bridges.get(&attached.peer?)).cloned()
     }
 
     /// Nodes and ports, per worker, those that have run.

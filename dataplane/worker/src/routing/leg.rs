@@ -50,7 +50,7 @@ impl Leg {
                 IpAddr::V6(address) => _ = address6.get_or_insert(address),
             }
         }
-        L3 { mac: self.mac, address4, address6 }
+        L3 { mac: self.mac, address4, address6, mtu: self.mtu }
     }
 
     /// All addresses that it answers for, each with its subnet's length: its own, and those that inside hosts appear under.

@@ -37,6 +37,7 @@ fn routed(n: u8, over: OverSpec, address: &str, neighbours: &[(&str, u8)]) -> Ro
         neighbours: neighbours.iter().map(|(address, n)| (ip(address), host_mac(*n))).collect(),
         peer: None,
         nat: false,
+        mss_clamp: false,
     }
 }
 

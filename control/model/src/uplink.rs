@@ -53,6 +53,8 @@ impl UplinkState {
             neighbours: if uplink.shared { self.neighbours.clone() } else { BTreeMap::new() },
             peer: None,
             nat: false,
+            mss_clamp: false,
+            owner: None,
         }
     }
 

@@ -61,6 +61,7 @@ fn leg(network: &Network, model: &Model, mac: MacAddr) -> Option<DesiredInterfac
         peer: None,
         nat: false,
         mss_clamp: false,
+        owner: None,
     })
 }
 

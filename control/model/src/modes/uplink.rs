@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use crate::config::{DEFAULT_MTU, Nat, NatMapping};
 use crate::{
-    Config, Desired, DesiredKind, DesiredPort, DesiredVrf, GatewayMode, HostPort, Model, Network, Protocol,
-    UplinkState, Uplinks, VrfName,
+    Config, Desired, DesiredKind, DesiredPort, DesiredVrf, GatewayMode, HostPort, Model, Network, PortName,
+    Protocol, UplinkState, Uplinks, VrfName,
 };
 
 /// Adds them; of a device that is not there, the port alone, which then says so.
@@ -37,6 +37,8 @@ pub(super) fn translate(config: &Config, model: &Model, states: &Uplinks, desire
     let (Some(state), false) = (states.get(&uplink.device), networks.is_empty()) else { return };
     let Some(interface) = desired.interfaces.get_mut(uplink.port_name().as_str()) else { return };
     interface.nat = true;
+    // That of answers to the host's own pings, of what its own programs ask a published port, and of what containers ask it.
+    interface.owner = uplink.shared.then(PortName::host);
     let ports = desired.host.iter().flat_map(|host| &host.ports);
     let ports = ports.filter(|port| networks.iter().any(|network| network.id == port.network));
     desired.nat = Some(Nat {

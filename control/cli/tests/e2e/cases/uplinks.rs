@@ -182,6 +182,26 @@ fn a_network_shares_the_host_s_device(engine: &Engine) {
             inside.is_seen_as(speech, gateway, 9000, own);
         }
     }
+    // By the device's address, too, which is the host's and the network's.
+    for (family, address) in Outside::DOCKER_HOST.iter().enumerate() {
+        container.reaches(address);
+        let own = [container.ipv4(&network).to_string(), container.ipv6(&network).to_string()];
+        for speech in BOTH {
+            let (_theirs, _ours) = (inside.serve(speech, 80), host.serve(speech, HOST));
+            // A server that answers datagrams from whatever address is nearest answers from the gateway's.
+            if speech == Speech::Tcp {
+                inside.is_seen_as(speech, address, HOST, &own[family]);
+            }
+            host.is_seen_as(speech, address, 8080, address);
+            outside.place().is_seen_as(speech, address, HOST, Outside::OWN[family]);
+        }
+    }
+    // An answer to a ping of the host whose identifier is in the range finds its way.
+    let pings = |_| {
+        let ping = ["-c", "1", "-W", "2", "-e", "45678", Outside::OWN[0]];
+        command::run(engine.in_namespace("ping").args(ping)).succeeded()
+    };
+    assert!((0..3).all(pings));
     switch.kill9();
     eventually("the program is gone", || !has_program(engine));
     the_host_lives(engine, &outside);

@@ -10,6 +10,7 @@ image_make() {
     if docker image inspect "$image" >/dev/null 2>&1; then return; fi
     local tree applet
     tree=$(mktemp -d "${TMPDIR:-/tmp}/paceline-image.XXXXXX")
+    defer rm -rf "$tree"
     mkdir "$tree"/{bin,etc,tmp}
     cp "$(command -v busybox)" "$tree/bin/busybox"
     for applet in $(busybox --list); do

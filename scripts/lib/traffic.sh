@@ -4,77 +4,99 @@
 need_traffic_tools() {
     need iperf3 iperf3 "measures throughput"
     need awk mawk "reads what iperf3 says"
+    need setpriv util-linux "ends a program with the script that started it"
 }
 
-# pair NAME NETWORK: two running containers NAME-a and NAME-b on a network.
+# pair NAME NETWORK OPTION...: two running containers NAME-a and NAME-b on a network, and the way NAME from b to a. Options of
+# `docker run` are for a alone.
 pair() {
-    local one
+    local one options=("${@:3}")
     for one in "$1-a" "$1-b"; do
         defer remove_container "$one"
-        docker run --detach --name "$one" --network "$2" "$image" sleep 1000000 >/dev/null
+        docker run --detach --name "$one" --network "$2" "${options[@]}" "$image" sleep 1000000 >/dev/null
+        options=()
     done
+    way "$1" "$1-b" "$1-a" "$(address "$1-a" "$2")"
 }
 
 remove_container() { docker rm --force "$1" >/dev/null 2>&1; }
 remove_network() { docker network rm "$1" >/dev/null 2>&1; }
 
-# Addresses of containers whose link is not Docker's.
-declare -A own_address=()
+# address CONTAINER NETWORK [IPAddress|GlobalIPv6Address|Gateway|IPv6Gateway]
+address() { docker inspect --format "{{(index .NetworkSettings.Networks \"$2\").${3:-IPAddress}}}" "$1"; }
 
-# address CONTAINER NETWORK [IPAddress|GlobalIPv6Address]
-address() {
-    if [[ -n ${own_address["$1"]:-} ]]; then
-        echo "${own_address["$1"]}"
-        return
-    fi
-    docker inspect --format "{{(index .NetworkSettings.Networks \"$2\").${3:-IPAddress}}}" "$1"
+# find_place PLACE: sets `there` to what to put before a program of this machine so that it runs in a place's network namespace. A
+# place is a container, or "host", which is the Docker host, or "outside". The program ends with the shell that starts it.
+find_place() {
+    there=(setpriv --pdeathsig KILL)
+    case $1 in
+    host) there+=("${engine_net[@]}") ;;
+    outside) there+=(nsenter --net="/run/netns/$outside_netns") ;;
+    *) there+=(nsenter --target "$(docker inspect --format '{{.State.Pid}}' "$1")" --net) ;;
+    esac
 }
 
-# in_container CONTAINER COMMAND...: a program of the host in the container's network namespace.
-in_container() {
-    local pid
-    pid=$(docker inspect --format '{{.State.Pid}}' "$1")
-    shift
-    nsenter --target "$pid" --net "$@"
+# at PLACE COMMAND...: runs a program there.
+at() {
+    local there
+    find_place "$1"
+    "${there[@]}" "${@:2}"
 }
 
-# iperf NAME NETWORK ARGUMENT...: iperf3 from NAME-b to NAME-a; prints the client's report.
+# What is measured: from where to where, the address to speak to, and what the ports there are more than those of the server.
+declare -A way_from=() way_to=() way_address=() way_offset=()
+
+# way NAME FROM TO ADDRESS [OFFSET]
+way() {
+    way_from["$1"]=$2
+    way_to["$1"]=$3
+    way_address["$1"]=$4
+    way_offset["$1"]=${5:-0}
+}
+
+# Of iperf and of datagrams.
+iperf_port=5201
+datagrams_port=7000
+
+# iperf WAY ARGUMENT...: prints the client's report.
 iperf() {
-    local to report server tries
-    to=$(address "$1-a" "$2")
-    in_container "$1-a" iperf3 --server --one-off >/dev/null 2>&1 &
+    local report server tries there port=$((iperf_port + way_offset["$1"]))
+    find_place "${way_to["$1"]}"
+    "${there[@]}" iperf3 --server --port "$iperf_port" --one-off >/dev/null 2>&1 &
     server=$!
+    find_place "${way_from["$1"]}"
     for ((tries = 0; tries < 50; tries++)); do
-        if report=$(in_container "$1-b" iperf3 --client "$to" --format m "${@:3}" 2>&1); then break; fi
+        if report=$("${there[@]}" iperf3 --client "${way_address["$1"]}" --port "$port" --format m "${@:2}" 2>&1); then break; fi
         sleep 0.1
     done
     kill "$server" 2>/dev/null || true
     wait "$server" 2>/dev/null || true
-    [[ $report == *receiver* ]] || die "iperf3 over $2 failed: $report"
+    [[ $report == *receiver* ]] || die "iperf3 over $1 failed: $report"
     printf '%s\n' "$report"
 }
 
-# tcp_gbps NAME NETWORK SECONDS STREAMS: received, in Gbit/s. The congestion control is fixed: hosts differ in their default.
+# tcp_gbps WAY SECONDS STREAMS: received, in Gbit/s. The congestion control is fixed: hosts differ in their default.
 tcp_gbps() {
-    iperf "$1" "$2" --time "$3" --parallel "$4" --congestion cubic |
+    iperf "$1" --time "$2" --parallel "$3" --congestion cubic |
         awk '/receiver/ { for (i = 2; i <= NF; i++) if ($i == "Mbits/sec") rate = $(i - 1) } END { printf "%.2f\n", rate / 1000 }'
 }
 
-# udp_kpps NAME NETWORK SECONDS: 64-byte datagrams received, in thousands per second, while the sender sends all it can.
+# udp_kpps WAY SECONDS: 64-byte datagrams received, in thousands per second, while the sender sends all it can.
 udp_kpps() { datagrams sink flood "$@"; }
 
-# rtt_us NAME NETWORK SECONDS: round trip of a 64-byte datagram, "P50 P99" in microseconds.
+# rtt_us WAY SECONDS: round trip of a 64-byte datagram, "P50 P99" in microseconds.
 rtt_us() { datagrams echo ping "$@"; }
 
-# datagrams SERVER CLIENT NAME NETWORK SECONDS: the example program's two ends, in NAME-a and NAME-b; what they print.
+# datagrams SERVER CLIENT WAY SECONDS: the example program's two ends; what they print.
 datagrams() {
-    local to server
-    to=$(address "$3-a" "$4")
-    in_container "$3-a" "$bin/examples/datagrams" "$1" 7000 &
+    local server there
+    find_place "${way_to["$3"]}"
+    "${there[@]}" "$bin/examples/datagrams" "$1" "$datagrams_port" &
     server=$!
     sleep 0.2
-    in_container "$3-b" "$bin/examples/datagrams" "$2" "$to" 7000 "$5"
-    wait "$server" || die "datagrams $1 over $4 failed"
+    find_place "${way_from["$3"]}"
+    "${there[@]}" "$bin/examples/datagrams" "$2" "${way_address["$3"]}" $((datagrams_port + way_offset["$3"])) "$4"
+    wait "$server" || die "datagrams $1 over $3 failed"
 }
 
 # median: of the numbers on standard input, one a line.

@@ -12,6 +12,7 @@ mod engine;
 mod host;
 mod http;
 mod network;
+mod outside;
 mod place;
 mod station;
 mod switch;

@@ -120,6 +120,16 @@ impl Place {
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{} at {to} {speech:?}", self.name);
     }
 
+    /// Whether a server answers soon.
+    pub fn is_answered(&self, speech: Speech, to: &str, port: u16) -> bool {
+        self.ask(speech, to.parse().expect("an address"), port, SILENCE).is_some()
+    }
+
+    /// Runs `work` here.
+    pub fn inside<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        self.netns.run(work).expect("inside")
+    }
+
     /// Takes a TCP port here, as another program would.
     pub fn take(&self, port: u16) -> TcpListener {
         let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));

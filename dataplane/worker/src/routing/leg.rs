@@ -33,6 +33,8 @@ pub(crate) struct Leg {
     pub out: Hop,
     /// Addresses of address translation that inside hosts appear under on it.
     pub outside: Vec<IpAddr>,
+    /// Name of the one behind which is who has its addresses too.
+    pub owner: Option<String>,
 }
 
 impl Leg {

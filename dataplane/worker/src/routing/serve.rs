@@ -72,6 +72,15 @@ impl Routing {
             way.cache.free(packet);
             return self.act(now, way);
         }
+        if let Some((hop, number, header)) = self.owner_of(&packet) {
+            let Some(ethernet) = packet.data_mut().get_mut(..header.len()) else {
+                return way.drop(packet, Reason::Runt);
+            };
+            ethernet.copy_from_slice(&header);
+            (packet.tx, packet.feature) = (number, 0);
+            way.send(hop, packet);
+            return;
+        }
         // Routes lead here with the switch's addresses, but for those that mean something on one link alone.
         let is_own =
             |leg: &Leg| destination(packet.data()).is_some_and(|to| is_link_local(to) && leg.answers(to));
@@ -142,6 +151,18 @@ impl Routing {
             Target::Neighbour(link, address) => Some((link.interface, *address)),
             _ => None,
         }
+    }
+
+    /// Who else has the address that a packet is for: the way to it by a link of two, its interface, and the addresses there.
+    fn owner_of(&self, packet: &Packet) -> Option<(Hop, u16, [u8; 12])> {
+        let (rx, to) = (self.legs.get(&packet.rx)?, destination(packet.data())?);
+        let has = |leg: &&Leg| leg.vrf == rx.vrf && (leg.has(to) || leg.outside.contains(&to));
+        let owner = self.legs.values().filter(has).find_map(|leg| leg.owner.as_deref())?;
+        let out = self.legs.values().find(|leg| *leg.name == *owner && leg.number != packet.rx)?;
+        let mut header = [0; 12];
+        header[..6].copy_from_slice(&out.peer?.octets());
+        header[6..].copy_from_slice(&out.mac.octets());
+        Some((out.out, out.number, header))
     }
 
     /// Carries out what came of neighbours.

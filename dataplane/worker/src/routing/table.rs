@@ -145,7 +145,8 @@ impl Table {
     /// All routes that there should be, by what wins: those of the configuration, those of addresses and neighbours that do not
     /// change, neighbours that were found where nothing else leads. Routes by interfaces that are not there are left out.
     pub(crate) fn wanted(&self, legs: &BTreeMap<u16, Leg>, spec: &VrfSpec) -> BTreeMap<IpNet, Want> {
-        let legs: Vec<&Leg> = legs.values().filter(|leg| *leg.vrf == *self.name).collect();
+        let everywhere: Vec<&Leg> = legs.values().collect();
+        let legs: Vec<&Leg> = everywhere.iter().copied().filter(|leg| *leg.vrf == *self.name).collect();
         let mut all = BTreeMap::new();
         for leg in &legs {
             subnets(leg, &mut all);
@@ -163,7 +164,7 @@ impl Table {
             }
         }
         for (prefix, route) in &spec.routes {
-            if let Some(want) = resolve(*prefix, route, &legs) {
+            if let Some(want) = resolve(*prefix, route, &legs, &everywhere) {
                 all.insert(*prefix, want);
             }
         }
@@ -215,11 +216,12 @@ fn subnets(leg: &Leg, all: &mut BTreeMap<IpNet, Want>) {
     }
 }
 
-/// What a configured route comes to; nothing if no path has an interface.
-pub(crate) fn resolve(prefix: IpNet, route: &RouteSpec, legs: &[&Leg]) -> Option<Want> {
+/// What a configured route comes to; nothing if no path has an interface. One that is named may be of another table than `legs`.
+fn resolve(prefix: IpNet, route: &RouteSpec, legs: &[&Leg], everywhere: &[&Leg]) -> Option<Want> {
     let action = match route {
         RouteSpec::Via(paths) => {
-            let mut targets: Vec<Target> = paths.iter().filter_map(|p| path(prefix, p, legs)).collect();
+            let mut targets: Vec<Target> =
+                paths.iter().filter_map(|p| path(prefix, p, legs, everywhere)).collect();
             targets.dedup();
             return match targets.len() {
                 0 => None,
@@ -234,9 +236,9 @@ pub(crate) fn resolve(prefix: IpNet, route: &RouteSpec, legs: &[&Leg]) -> Option
     Some(Want::One(Target::Act(action)))
 }
 
-fn path(prefix: IpNet, path: &PathSpec, legs: &[&Leg]) -> Option<Target> {
+fn path(prefix: IpNet, path: &PathSpec, legs: &[&Leg], everywhere: &[&Leg]) -> Option<Target> {
     let leg = match (&path.interface, path.via) {
-        (Some(name), _) => legs.iter().find(|leg| *leg.name == **name),
+        (Some(name), _) => everywhere.iter().find(|leg| *leg.name == **name),
         (None, Some(via)) => legs.iter().find(|leg| leg.covers(via)),
         (None, None) => None,
     }?;

@@ -17,6 +17,7 @@ pub mod operator;
 mod restart;
 mod routes;
 mod routing;
+mod uplinks;
 
 use crate::engine::Engine;
 
@@ -50,6 +51,7 @@ pub fn all() -> impl Iterator<Item = Named> {
         ("networks", networks::CASES),
         ("gateways", gateways::CASES),
         ("nat", nat::CASES),
+        ("uplinks", uplinks::CASES),
         ("attach", attach::CASES),
         ("restart", restart::CASES),
         ("bad_input", bad_input::CASES),

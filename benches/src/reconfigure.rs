@@ -185,6 +185,7 @@ fn topology(routes: u32) -> Topology {
         peer: None,
         nat: false,
         mss_clamp: false,
+        source_check: false,
         owner: None,
     };
     let mut source = interface(MAC, [198, 18, 0, 1]);

@@ -71,7 +71,8 @@ impl Control for Docker {
         endpoint: &EndpointId,
         ports: Vec<PortRequest>,
     ) -> Result<Vec<PublishedPort>, DriverError> {
-        self.switch.reserve(endpoint, &ports)
+        // It may try thousands of ports.
+        tokio::task::block_in_place(|| self.switch.reserve(endpoint, &ports))
     }
 
     async fn release(&self, endpoint: &EndpointId) {

@@ -49,6 +49,8 @@ pub struct DesiredInterface {
     pub nat: bool,
     /// Whether TCP handshakes that come in or leave by it are lowered to segments that fit its MTU.
     pub mss_clamp: bool,
+    /// Whether it takes only packets whose source is in one of its subnets (BCP 38).
+    pub source_check: bool,
     /// The interface behind which is who has the addresses of this one too: what comes for them and is not for translation goes there.
     pub owner: Option<PortName>,
 }

@@ -54,6 +54,7 @@ impl UplinkState {
             peer: None,
             nat: false,
             mss_clamp: false,
+            source_check: false,
             owner: None,
         }
     }

@@ -77,6 +77,8 @@ reasons! {
     IpLength = "ip-length",
     /// The IP source address is one that no host has (RFC 1812 5.3.7, RFC 4291 2.5).
     MartianSource = "martian-source",
+    /// The IP source address is in no subnet of the interface that the packet came in by.
+    SpoofedSource = "spoofed-source",
     /// The IP destination address is one that is never routed.
     MartianDestination = "martian-destination",
     /// The packet is for its link alone, and not for a router to forward.

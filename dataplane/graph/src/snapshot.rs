@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crossbeam::queue::ArrayQueue;
+use ipnet::IpNet;
 use paceline_buf::Packet;
 use paceline_tables::{Fib4, Fib6, MacTable};
 use paceline_wire::ethernet::Mac;
@@ -86,6 +87,8 @@ pub struct Interface {
     pub domain: u16,
     /// What it is to IP, if it is routed.
     pub l3: Option<L3>,
+    /// The subnets that packets may come from, if that is checked.
+    pub sources: Option<Arc<[IpNet]>>,
     /// The interface at the other end, if this is one of the two ends of a patch: what leaves by the one comes in by the other.
     pub peer: Option<u16>,
     /// Split-horizon group, 0 for none: no frame passes between two ports of one group.

@@ -22,6 +22,7 @@ mod offload;
 mod patch;
 mod punt;
 mod route;
+mod source_check;
 #[cfg(test)]
 mod testing;
 mod vlan_input;
@@ -41,6 +42,7 @@ pub use offload::{Offload, finish_checksum};
 pub use patch::Patch;
 pub use punt::Punt;
 pub use route::{Ip4, Ip6, Route};
+pub use source_check::SourceCheck;
 pub use vlan_input::VlanInput;
 pub use vlan_output::VlanOutput;
 
@@ -67,40 +69,42 @@ nodes! {
     CAPTURE_INPUT = 0: CaptureNode::input(), "capture-input";
     /// Finds the domain of a frame by its tag, and takes that off.
     VLAN_INPUT = 1: VlanInput::default(), "vlan-input";
+    /// Lets only packets in whose source is in a subnet of the interface.
+    SOURCE_CHECK = 2: SourceCheck::default(), "source-check";
     /// Lowers the segment size of TCP handshakes that come in.
-    MSS_CLAMP_INPUT = 2: MssClamp::input(), "mss-clamp-input";
+    MSS_CLAMP_INPUT = 3: MssClamp::input(), "mss-clamp-input";
     /// Learns the source and finds the port of the destination.
-    L2_BRIDGE = 3: L2Bridge::default(), "l2-bridge";
+    L2_BRIDGE = 4: L2Bridge::default(), "l2-bridge";
     /// Sends a copy to every port of the domain.
-    L2_FLOOD = 4: L2Flood, "l2-flood";
+    L2_FLOOD = 5: L2Flood, "l2-flood";
     /// Routes IPv4 packets, and takes those of routed interfaces first.
-    IP4_ROUTE = 5: Route::<Ip4>::default(), "ip4-route";
+    IP4_ROUTE = 6: Route::<Ip4>::default(), "ip4-route";
     /// Routes IPv6 packets.
-    IP6_ROUTE = 6: Route::<Ip6>::default(), "ip6-route";
+    IP6_ROUTE = 7: Route::<Ip6>::default(), "ip6-route";
     /// Tells senders why their packets cannot be routed.
-    ICMP_ERROR = 7: IcmpError::default(), "icmp-error";
+    ICMP_ERROR = 8: IcmpError::default(), "icmp-error";
     /// Cuts IPv4 packets that are too long for their next hop.
-    IP4_FRAGMENT = 8: Ip4Fragment::default(), "ip4-fragment";
+    IP4_FRAGMENT = 9: Ip4Fragment::default(), "ip4-fragment";
     /// Leads IPv4 packets for outside addresses to inside hosts.
-    NAT44_OUT2IN = 9: Translate::<Ip4, false>::default(), "nat44-out2in";
+    NAT44_OUT2IN = 10: Translate::<Ip4, false>::default(), "nat44-out2in";
     /// Leads IPv6 packets for outside addresses to inside hosts.
-    NAT66_OUT2IN = 10: Translate::<Ip6, false>::default(), "nat66-out2in";
+    NAT66_OUT2IN = 11: Translate::<Ip6, false>::default(), "nat66-out2in";
     /// Gives leaving IPv4 packets outside addresses, and takes those of outside interfaces first.
-    NAT44_IN2OUT = 11: Translate::<Ip4, true>::default(), "nat44-in2out";
+    NAT44_IN2OUT = 12: Translate::<Ip4, true>::default(), "nat44-in2out";
     /// Gives leaving IPv6 packets outside addresses.
-    NAT66_IN2OUT = 12: Translate::<Ip6, true>::default(), "nat66-in2out";
+    NAT66_IN2OUT = 13: Translate::<Ip6, true>::default(), "nat66-in2out";
     /// Gives control what is for the switch itself.
-    PUNT = 13: Punt::default(), "punt";
+    PUNT = 14: Punt::default(), "punt";
     /// Lowers the segment size of TCP handshakes that leave.
-    MSS_CLAMP_OUTPUT = 14: MssClamp::output(), "mss-clamp-output";
+    MSS_CLAMP_OUTPUT = 15: MssClamp::output(), "mss-clamp-output";
     /// Puts the tag of the domain on.
-    VLAN_OUTPUT = 15: VlanOutput::default(), "vlan-output";
+    VLAN_OUTPUT = 16: VlanOutput::default(), "vlan-output";
     /// Cuts super-packets and fills in checksums.
-    OFFLOAD = 16: Offload::default(), "offload";
+    OFFLOAD = 17: Offload::default(), "offload";
     /// Copies leaving frames to a capture.
-    CAPTURE_OUTPUT = 17: CaptureNode::output(), "capture-output";
+    CAPTURE_OUTPUT = 18: CaptureNode::output(), "capture-output";
     /// Takes what leaves by one end of a pair of interfaces in by the other one.
-    PATCH = 18: Patch::default(), "patch";
+    PATCH = 19: Patch::default(), "patch";
 }
 
 /// The features that an interface uses, which decide its arcs.
@@ -110,6 +114,8 @@ pub struct Features {
     pub routed: bool,
     /// The interface is routed and leads outside: hosts behind others appear there under the addresses of the NAT.
     pub nat: bool,
+    /// The interface is routed, and takes only packets from its own subnets.
+    pub source_check: bool,
     /// The interface is routed, and lowers the segment size of TCP handshakes to what fits.
     pub mss_clamp: bool,
     /// The interface is one end of a patch, and has no port.
@@ -137,6 +143,9 @@ pub fn arcs(interface: u16, features: Features) -> (Box<[Hop]>, Box<[Hop]>) {
     if features.vlan {
         input.push(hop::VLAN_INPUT);
         output.push(hop::VLAN_OUTPUT);
+    }
+    if features.source_check {
+        input.push(hop::SOURCE_CHECK);
     }
     if features.mss_clamp {
         input.push(hop::MSS_CLAMP_INPUT);

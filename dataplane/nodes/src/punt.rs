@@ -13,22 +13,31 @@ use paceline_wire::ethernet::addresses;
 
 /// Senders that are told apart, by a hash.
 const SENDERS: usize = 4096;
-/// Packets a second of one sender, and how many of them at once.
+/// Kinds of packets, whose limits are apart: a flood of one, perhaps from behind a router whose address all of it has, must not
+/// keep that router from being answered.
+const KINDS: usize = 3;
+/// Of [`KINDS`]: ARP and neighbour discovery, and all else that is not routed.
+const ASIDE: usize = 0;
+/// Of [`KINDS`]: packets for the switch's own addresses.
+const OWN: usize = 1;
+/// Of [`KINDS`]: packets whose neighbour is not known.
+const UNKNOWN: usize = 2;
+/// Packets a second of one sender and kind, and how many of them at once.
 const OF_ONE: (u64, u64) = (1000, 200);
-/// The same of all senders and one worker.
+/// The same of all senders, one kind and worker.
 const OF_ALL: (u64, u64) = (20_000, 1000);
 
 /// The node.
 pub struct Punt {
     senders: Box<[Bucket]>,
-    all: Bucket,
+    all: [Bucket; KINDS],
 }
 
 impl Default for Punt {
     fn default() -> Self {
         let now = tsc();
         let bucket = |(per_second, burst)| Bucket::new(tsc_hz() / per_second, burst, now);
-        Punt { senders: vec![bucket(OF_ONE); SENDERS].into(), all: bucket(OF_ALL) }
+        Punt { senders: vec![bucket(OF_ONE); SENDERS].into(), all: [bucket(OF_ALL); KINDS] }
     }
 }
 
@@ -44,8 +53,13 @@ impl Node for Punt {
                 let reason = Reason::of(packet.reason);
                 return cx.drop(packet, reason);
             }
-            let sender = &mut self.senders[sender(&packet)];
-            if !sender.take(now) || !self.all.take(now) {
+            let kind = kind(&packet);
+            // What waits for a neighbour holds its buffers for seconds, and a super-packet has many: its sender sends it again.
+            if kind == UNKNOWN && packet.is_chained() {
+                return cx.drop(packet, Reason::NoNeighbour);
+            }
+            let sender = &mut self.senders[sender(&packet, kind)];
+            if !sender.take(now) || !self.all[kind].take(now) {
                 return cx.drop(packet, Reason::PuntLimit);
             }
             let name = Reason::of(packet.reason).name();
@@ -57,9 +71,19 @@ impl Node for Punt {
     }
 }
 
-/// The place of a packet's sender: its MAC address and the interface that it is behind.
-fn sender(packet: &Packet) -> usize {
+fn kind(packet: &Packet) -> usize {
+    match Reason::of(packet.reason) {
+        Reason::NobodyHome => OWN,
+        Reason::NoNeighbour => UNKNOWN,
+        _ => ASIDE,
+    }
+}
+
+/// The place of a packet's sender: its MAC address, the interface that it is behind, and the kind of packet.
+fn sender(packet: &Packet, kind: usize) -> usize {
     let mac = addresses(packet.data()).map_or(0, |(_, source)| source.0);
     // Fibonacci hashing: the high bits of the product depend on all bits of the address.
-    ((mac ^ u64::from(packet.rx) << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize % SENDERS
+    ((mac ^ u64::from(packet.rx) << 48 ^ (kind as u64) << 60).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52)
+        as usize
+        % SENDERS
 }

@@ -59,6 +59,7 @@ impl Rig {
             domain: 0,
             l3: None,
             peer: None,
+            sources: None,
             group: 0,
             isolated: false,
             vlan: None,

@@ -47,6 +47,8 @@ pub struct RoutedSpec {
     pub nat: bool,
     /// Whether TCP handshakes that come in or leave by it are lowered to segments that fit its MTU.
     pub mss_clamp: bool,
+    /// Whether it takes only packets whose source is in one of its subnets (BCP 38).
+    pub source_check: bool,
     /// Name of the interface, a link of two, behind which is who has the addresses of this one too. What comes for them, by any
     /// interface of the routing table, and is not for translation, goes there, by control.
     pub owner: Option<String>,

@@ -41,6 +41,9 @@ pub enum ApiError {
     /// No echo request was sent.
     #[error(transparent)]
     Ping(#[from] PingError),
+    /// Nothing serves what is for the switch itself.
+    #[error("the router does not answer; the log says why")]
+    Router,
     /// The switch ended in the middle.
     #[error("the switch is stopping")]
     Stopping,
@@ -69,7 +72,7 @@ impl ApiError {
             Self::Engine(EngineError::Capturing(_)) | Self::Driver(_) | Self::Ping(_) | Self::Route(_) => {
                 StatusCode::CONFLICT
             }
-            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Stopping | Self::Router => StatusCode::SERVICE_UNAVAILABLE,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Engine(_) | Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
@@ -16,6 +16,8 @@ use crate::Switch;
 
 /// Time between two looks for the answer. What it says of time does not depend on this.
 const LOOK: Duration = Duration::from_millis(1);
+/// More than the router waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(12);
 /// Bytes behind the ICMP header, as ping(8) has it.
 const SIZE: u16 = 56;
 
@@ -55,10 +57,14 @@ pub async fn ping(
     request: Result<Json<AskPing>, JsonRejection>,
 ) -> Result<Json<PingView>, ApiError> {
     let Json(AskPing { address, vrf, source, size, ttl, whole }) = request?;
+    if ttl == 0 {
+        return Err(ApiError::Field { field: "ttl", value: ttl.to_string(), right: "1 to 255" });
+    }
     let request = PingRequest { destination: address, vrf: vrf.to_string(), source, size, ttl, whole };
     let ticket = switch.engine(|engine| engine.ping(&request))?;
     // It gives up by itself, unless the switch stops first.
-    loop {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
         tokio::time::sleep(LOOK).await;
         if let Some(answer) = switch.engine(|engine| engine.ping_answer(ticket)) {
             return Ok(Json(answer));
@@ -67,4 +73,5 @@ pub async fn ping(
             return Err(ApiError::Stopping);
         }
     }
+    Err(ApiError::Router)
 }

@@ -10,19 +10,29 @@ pub struct Stack {
     host: Host,
     /// Also before the first pass: an earlier process may have been killed.
     dirty: bool,
+    /// It was told that something could not be removed.
+    told: bool,
 }
 
 impl Stack {
     pub fn new(host: Host) -> Self {
-        Self { host, dirty: true }
+        Self { host, dirty: true, told: false }
     }
 
     /// Takes all away.
     pub async fn remove(&mut self) {
-        if std::mem::take(&mut self.dirty)
-            && let Err(error) = self.host.remove().await
-        {
-            tracing::warn!("rules or addresses may be left behind on this host: {error}");
+        if !self.dirty {
+            return;
+        }
+        match self.host.remove().await {
+            Ok(()) => self.dirty = false,
+            Err(error) if self.told => tracing::debug!("rules or addresses are still there: {error}"),
+            Err(error) => {
+                self.told = true;
+                tracing::warn!(
+                    "rules or addresses may be left behind on this host: {error}; it is tried again"
+                );
+            }
         }
     }
 }
@@ -41,7 +51,7 @@ impl Reconciler {
             let why = self.switch.failure(&PortName::host()).unwrap_or_default();
             return self.switch.host_is(Err(format!("device {}: {why}", plan.device)));
         }
-        self.stack.dirty = true;
+        (self.stack.dirty, self.stack.told) = (true, false);
         match self.stack.host.apply(plan).await {
             Ok(report) => {
                 for note in &report.notes {

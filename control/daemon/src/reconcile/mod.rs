@@ -150,10 +150,11 @@ impl Reconciler {
                 }
             }
         }
-        self.stack.remove().await;
         for name in std::mem::take(&mut self.actual).into_keys() {
             self.detach(&name);
         }
+        // Only now that nothing comes from the switch any more: the rules are what keeps networks apart.
+        self.stack.remove().await;
         for closing in std::mem::take(&mut self.closing).into_values() {
             closed(closing).await;
         }

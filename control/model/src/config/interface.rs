@@ -34,6 +34,8 @@ pub struct Interface {
     pub nat: bool,
     /// Whether TCP handshakes that come in or leave by it are lowered to segments that fit its MTU.
     pub mss_clamp: bool,
+    /// Whether it takes only packets whose source is in one of its subnets.
+    pub source_check: bool,
 }
 
 /// What a routed interface is on.
@@ -132,6 +134,8 @@ struct Table {
     nat: bool,
     #[serde(default)]
     mss_clamp: bool,
+    #[serde(default)]
+    source_check: bool,
 }
 
 impl TryFrom<Table> for Interface {
@@ -157,15 +161,52 @@ impl TryFrom<Table> for Interface {
             }
             _ => return Err(InterfaceError::On),
         };
-        let Table { vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, nat, mss_clamp, .. } = table;
-        Ok(Self { name, on, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, nat, mss_clamp })
+        let Table {
+            vrf,
+            mac,
+            mtu,
+            addresses,
+            proxy_arp,
+            isolated,
+            neighbours,
+            nat,
+            mss_clamp,
+            source_check,
+            ..
+        } = table;
+        Ok(Self {
+            name,
+            on,
+            vrf,
+            mac,
+            mtu,
+            addresses,
+            proxy_arp,
+            isolated,
+            neighbours,
+            nat,
+            mss_clamp,
+            source_check,
+        })
     }
 }
 
 impl From<Interface> for Table {
     fn from(interface: Interface) -> Self {
-        let Interface { name, on, vrf, mac, mtu, addresses, proxy_arp, isolated, neighbours, nat, mss_clamp } =
-            interface;
+        let Interface {
+            name,
+            on,
+            vrf,
+            mac,
+            mtu,
+            addresses,
+            proxy_arp,
+            isolated,
+            neighbours,
+            nat,
+            mss_clamp,
+            source_check,
+        } = interface;
         let (port, bridge, vlan) = match on {
             On::Port(port) => (Some(port), None, None),
             On::Vlan { port, vlan } => (Some(port), None, Some(vlan)),
@@ -186,6 +227,7 @@ impl From<Interface> for Table {
             neighbours,
             nat,
             mss_clamp,
+            source_check,
         }
     }
 }

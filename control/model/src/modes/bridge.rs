@@ -61,6 +61,8 @@ fn leg(network: &Network, model: &Model, mac: MacAddr) -> Option<DesiredInterfac
         peer: None,
         nat: false,
         mss_clamp: false,
+        // Behind the switch it is the address that tells networks apart.
+        source_check: true,
         owner: None,
     })
 }

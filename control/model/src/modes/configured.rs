@@ -109,6 +109,7 @@ fn interface(
         peer: None,
         nat: interface.nat,
         mss_clamp: interface.mss_clamp,
+        source_check: interface.source_check,
         owner: None,
     }
 }

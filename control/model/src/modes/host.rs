@@ -85,6 +85,7 @@ fn interface(mac: MacAddr, mtu: u16) -> DesiredInterface {
         peer: Some(mac),
         nat: false,
         mss_clamp: false,
+        source_check: false,
         owner: None,
     }
 }

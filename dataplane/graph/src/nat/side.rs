@@ -111,10 +111,14 @@ impl<T: Address> NatSide<T> {
     fn map(&mut self, mapping: &NatMapping) -> Result<(), NatError> {
         let NatMapping { protocol, outside_port, inside_port, .. } = *mapping;
         let Some(host) = T::from_ip(mapping.inside) else { return Ok(()) };
+        // Such a packet would be translated for ever.
+        if self.is_own(host) {
+            return Err(NatError::Mapping { protocol, port: outside_port });
+        }
         let outside = match mapping.outside {
             None => None,
             Some(address) => {
-                let own = T::from_ip(address).filter(|own| self.is_own(*own) && !self.is_own(host));
+                let own = T::from_ip(address).filter(|own| self.is_own(*own));
                 Some(own.ok_or(NatError::Mapping { protocol, port: outside_port })?)
             }
         };

@@ -225,6 +225,11 @@ fn forward<F: Family>(
         adjacency = adjacencies.get(value);
         target = adjacency.target();
     }
+    let out = outs.get(target.interface() as usize).copied().unwrap_or_default();
+    // Before anything is asked for: who is kept apart may not even make the switch look for neighbours there.
+    if zone.apart(out.zone) && packet.rx != target.interface() {
+        return Err(Reason::SplitHorizon);
+    }
     if target.action() != Action::Forward {
         // It comes back with another destination, and passes a router only then.
         if target.action() == Action::Translate {
@@ -233,10 +238,6 @@ fn forward<F: Family>(
         // For control, which asks for the neighbour.
         (packet.tx, packet.aux) = (target.interface(), value);
         return Err(no_way(target.action()));
-    }
-    let out = outs.get(target.interface() as usize).copied().unwrap_or_default();
-    if zone.apart(out.zone) && packet.rx != target.interface() {
-        return Err(Reason::SplitHorizon);
     }
     let most = HEADER_LEN as u32 + u32::from(target.mtu());
     // Of a packet that is not plain the length says little: then what it will become is looked at.

@@ -336,6 +336,8 @@ fn nothing_is_routed_between_isolated_interfaces() {
     rig.snapshot.l2_out[1].zone = paceline_graph::Zone::new(0, true);
     let frame = v4(0, [10, 0, 0, 1], [10, 1, 0, 1], 64, 8);
     refused(&mut rig, hop::IP4_ROUTE, &frame, Reason::SplitHorizon);
+    let unknown = v4(0, [10, 0, 0, 1], [10, 9, 0, 14], 64, 8);
+    refused(&mut rig, hop::IP4_ROUTE, &unknown, Reason::SplitHorizon);
     assert_eq!(rig.ports(0, &v4(0, [10, 0, 0, 1], [10, 2, 0, 1], 64, 8)), [2]);
     assert_eq!(rig.ports(2, &v4(2, [10, 0, 0, 1], [10, 1, 0, 1], 64, 8)), [1]);
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
+use ipnet::IpNet;
 use paceline_graph::{Capabilities, Interface, InterfaceCounters, L3, NO_DOMAIN, Snapshot};
 use paceline_nodes::Features;
 use paceline_ports::LinkState;
@@ -185,6 +186,7 @@ impl Attached {
         Features {
             routed: routed.is_some(),
             nat: routed.is_some_and(|routed| routed.nat),
+            source_check: routed.is_some_and(|routed| routed.source_check),
             mss_clamp: routed.is_some_and(|routed| routed.mss_clamp),
             patch: self.peer.is_some(),
             vlan,
@@ -208,6 +210,7 @@ impl Attached {
             output,
             domain: place.domain,
             l3: routed.map(|routed| routed.0),
+            sources: routed.filter(|routed| routed.1.source_check).map(|routed| subnets(routed.1)),
             peer: self.peer,
             group: place.group,
             isolated: place.isolated,
@@ -217,6 +220,11 @@ impl Attached {
             counters: Arc::clone(&self.counters),
         }
     }
+}
+
+/// The subnets of a routed interface.
+fn subnets(routed: &RoutedSpec) -> Arc<[IpNet]> {
+    routed.addresses.iter().map(IpNet::trunc).collect()
 }
 
 /// Routed legs of bridges: name, what they are, the bridge and its VLAN.

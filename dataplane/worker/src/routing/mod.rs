@@ -137,6 +137,11 @@ impl Routing {
         self.started.elapsed()
     }
 
+    /// Whether it is between the two steps of a change.
+    pub(crate) fn is_changing(&self) -> bool {
+        self.marks.is_some()
+    }
+
     /// Whether memory waits for the next quiet point.
     pub(crate) fn waits(&self) -> bool {
         self.lines.waits()

@@ -1,6 +1,7 @@
 //! Pings of the switch's own.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use paceline_router::local::{Answer, Limits, Local, Outcome, Ping, PingRefused};
 
@@ -115,6 +116,7 @@ impl Routing {
             });
             if let Err(error) = sent {
                 tracing::warn!(destination = %ping.destination, "ping not sent: {error}");
+                self.pings.done.push(Answer { ping, outcome: Outcome::Silence, time: Duration::ZERO });
             }
         }
         for local in self.locals.values_mut() {
@@ -131,7 +133,7 @@ impl Routing {
 }
 
 /// Answers that are kept for who asked.
-const KEPT: usize = 256;
+const KEPT: usize = 4096;
 
 fn view(answer: &Answer) -> PingView {
     let (outcome, from, bytes, ttl, icmp) = match answer.outcome {

@@ -17,6 +17,8 @@ use crate::worker::Handover;
 
 /// Packets between two moments at which a change of the topology may come in between.
 const AT_ONCE: usize = 32;
+/// Time after which it is looked whether a change of the topology is over.
+const CHANGE: Duration = Duration::from_millis(1);
 /// Longest sleep.
 const SLEEP: Duration = Duration::from_secs(3600);
 
@@ -89,10 +91,17 @@ fn turn(routing: &Mutex<Routing>, punt: &Punt, way: &mut Way) -> Option<Duration
     loop {
         let mut routing = lock(routing);
         let now = routing.now();
+        // Between two snapshots nothing is changed in place: workers may read either.
+        if routing.is_changing() {
+            return Some(CHANGE);
+        }
         for packet in std::iter::from_fn(|| punt.pop()).take(AT_ONCE) {
             routing.input(now, packet, way);
         }
         let deadline = routing.poll(now, way);
+        drop(routing);
+        // Whoever waits for the lock gets it.
+        std::thread::yield_now();
         if punt.is_empty() {
             return deadline.map(|deadline| deadline.saturating_sub(now));
         }

@@ -231,6 +231,15 @@ fn internal(engine: &Engine) {
     a.exec(["ip", "route", "add", "default", "via", GATEWAYS[0]]).ok();
     let _server = outside.place().serve(Speech::Tcp, 7000);
     Place::of(&a).gets_no_answer(Speech::Tcp, Outside::OWN[0], 7000);
+    // Also with an address of a network that has one.
+    let _other = switch.network(&OTHER);
+    a.exec(["ip", "address", "add", "10.88.0.50/32", "dev", "eth0"]).ok();
+    a.exec(["ip", "route", "replace", "default", "via", GATEWAYS[0], "src", "10.88.0.50"]).ok();
+    Place::of(&a).gets_no_answer(Speech::Tcp, Outside::OWN[0], 7000);
+    let rows = switch.show("drops");
+    let spoofed =
+        |row: &serde_json::Value| row["name"] == "source-check" && row["reason"] == "spoofed-source";
+    assert!(rows.as_array().is_some_and(|rows| rows.iter().any(spoofed)), "{rows}");
 }
 
 fn no_masquerade(engine: &Engine) {

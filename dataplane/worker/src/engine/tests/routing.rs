@@ -38,6 +38,7 @@ fn routed(n: u8, over: OverSpec, address: &str, neighbours: &[(&str, u8)]) -> Ro
         peer: None,
         nat: false,
         mss_clamp: false,
+        source_check: false,
         owner: None,
     }
 }

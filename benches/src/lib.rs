@@ -1,13 +1,15 @@
 //! Benchmark scenarios: what `paceline bench` runs.
 //!
 //! A scenario is a [`Worker`](paceline_worker::Worker) on the calling thread, with the nodes, dispatch and counters of the
-//! daemon, a generator for its source and a `null` port for its sink. No privilege is needed.
+//! daemon, a generator for its source and a `null` port for its sink. No privilege is needed. `reconfigure` has a whole
+//! [`Engine`](paceline_worker::Engine) instead, whose worker is a thread of its own.
 #![forbid(unsafe_code)]
 
 mod ip;
 mod l2_bridge;
 mod measure;
 mod nat;
+mod reconfigure;
 mod report;
 mod rig;
 
@@ -16,6 +18,7 @@ pub use l2_bridge::{L2Bridge, l2_bridge};
 pub use measure::Method;
 pub use nat::{NatFlows, nat};
 pub use paceline_graph::IpVersion;
+pub use reconfigure::{Reconfigure, ReconfigureReport, reconfigure};
 pub use report::{NodeReport, Report};
 
 /// Why a benchmark could not run.
@@ -63,6 +66,9 @@ pub enum BenchError {
     /// A route found no place.
     #[error(transparent)]
     Route(#[from] paceline_tables::RouteError),
+    /// The engine did not do as it was told.
+    #[error(transparent)]
+    Engine(#[from] paceline_worker::EngineError),
     /// Translation could not be set up.
     #[error(transparent)]
     Nat(#[from] paceline_graph::NatError),

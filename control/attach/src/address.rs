@@ -27,6 +27,9 @@ pub struct Address {
     pub index: u32,
     /// The address, with the prefix length of its subnet.
     pub net: IpNet,
+    /// Whether it is there to stay and in use: no temporary one of IPv6 (RFC 8981), none that is deprecated or not yet, or in
+    /// vain, checked for a double.
+    pub lasting: bool,
     /// Whether [`Links::add_address`] set it. A kernel before 5.18 forgets that.
     pub ours: bool,
 }
@@ -107,17 +110,25 @@ impl Links {
 impl Address {
     fn read(message: &AddressMessage) -> Option<Self> {
         let (mut local, mut address, mut ours) = (None, None, false);
+        let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
         for attribute in &message.attributes {
             match attribute {
                 // On a link of two, `Address` is the other end's.
                 AddressAttribute::Local(ip) => local = Some(*ip),
                 AddressAttribute::Address(ip) => address = Some(*ip),
+                AddressAttribute::Flags(all) => flags = *all,
                 AddressAttribute::Protocol(protocol) => ours = *protocol == OURS,
                 _ => {}
             }
         }
         let net = IpNet::new(local.or(address)?, message.header.prefix_len).ok()?;
-        Some(Self { index: message.header.index, net, ours })
+        // The first bit means "secondary" with IPv4, which is no fault.
+        let passing = AddressFlags::Secondary
+            | AddressFlags::Deprecated
+            | AddressFlags::Tentative
+            | AddressFlags::Dadfailed;
+        let lasting = net.addr().is_ipv4() || !flags.intersects(passing);
+        Some(Self { index: message.header.index, net, lasting, ours })
     }
 }
 

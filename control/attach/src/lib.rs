@@ -3,7 +3,8 @@
 //! [`Links`] is one namespace: [`Links::host`] for the switch's own, kept open, and [`Links::at`] for a container's, opened
 //! by path when needed. [`Spec`] says what a container is to see; [`Link`] is what there is. A link that we make bears a
 //! [`Mark`], by which it is found again whatever Docker called it and wherever it was moved.
-//! [`Address`] is an IP address of a link, for the one link that the host's own stack has in the switch.
+//! [`Address`] is an IP address of a link, for the one link that the host's own stack has in the switch; [`LinkRoute`] and
+//! [`Neighbour`] are what the kernel knows of ways and neighbours by a link, for one that is shared with it.
 //!
 //! No port of the data plane is opened here. A tap is created here all the same, so that it has its name, MAC, MTU and mark
 //! before anyone uses it: it is opened, set up, made persistent and closed; the port opens it by its name.
@@ -46,7 +47,9 @@ mod error;
 mod info;
 mod links;
 mod mark;
+mod neighbour;
 mod netlink;
+mod route;
 
 pub use address::Address;
 pub use create::Spec;
@@ -54,3 +57,5 @@ pub use error::Error;
 pub use info::{Kind, Link, Peer};
 pub use links::{Links, Which};
 pub use mark::{End, Mark};
+pub use neighbour::Neighbour;
+pub use route::LinkRoute;

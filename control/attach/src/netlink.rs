@@ -12,6 +12,8 @@ use rtnetlink::packet_core::{
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::LinkMessage;
+use rtnetlink::packet_route::neighbour::NeighbourMessage;
+use rtnetlink::packet_route::route::RouteMessage;
 
 /// The connection; it ends when the last clone is dropped.
 ///
@@ -23,9 +25,10 @@ pub(crate) struct Netlink {
 }
 
 impl Netlink {
-    /// Connects in the namespace of the calling thread, which must be in the context of a tokio runtime.
+    /// Connects in the namespace of the calling thread, which must be in the context of a tokio runtime. The kernel is asked to
+    /// be strict, as then alone it lists a part of its routes.
     pub(crate) fn connect() -> io::Result<Self> {
-        let (mut connection, handle, _) = rtnetlink::new_connection()?;
+        let (mut connection, handle, _) = rtnetlink::new_connection_with_strict_check()?;
         connection.set_forward_ack(true);
         connection.set_forward_done(true);
         tokio::spawn(connection);
@@ -87,6 +90,28 @@ impl Netlink {
         }
     }
 
+    /// `RTM_GETROUTE` for those that a message describes, as of one moment.
+    pub(crate) async fn routes(&self, like: RouteMessage) -> io::Result<Vec<RouteMessage>> {
+        loop {
+            let answer = self.ask(RouteNetlinkMessage::GetRoute(like.clone()), NLM_F_DUMP).await?;
+            if !answer.interrupted {
+                return Ok(answer.routes);
+            }
+        }
+    }
+
+    /// `RTM_GETNEIGH` for one.
+    pub(crate) async fn neighbour(&self, neighbour: NeighbourMessage) -> io::Result<NeighbourMessage> {
+        let answer = self.ask(RouteNetlinkMessage::GetNeighbour(neighbour), 0).await?;
+        answer.neighbours.into_iter().next().ok_or_else(|| Errno::ENOENT.into())
+    }
+
+    /// `RTM_NEWNEIGH`: creates or changes.
+    pub(crate) async fn set_neighbour(&self, neighbour: NeighbourMessage) -> io::Result<()> {
+        let flags = NLM_F_ACK | NLM_F_CREATE;
+        self.ask(RouteNetlinkMessage::NewNeighbour(neighbour), flags).await.map(drop)
+    }
+
     /// Fails with `BrokenPipe` when the connection ends before the answer does.
     async fn ask(&self, request: RouteNetlinkMessage, flags: u16) -> io::Result<Answer> {
         let mut request = NetlinkMessage::from(request);
@@ -100,6 +125,12 @@ impl Netlink {
                 NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(address)) => {
                     answer.addresses.push(address);
                 }
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route)) => {
+                    answer.routes.push(route);
+                }
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNeighbour(neighbour)) => {
+                    answer.neighbours.push(neighbour);
+                }
                 NetlinkPayload::Error(error) if error.code.is_some() => return Err(error.to_io()),
                 NetlinkPayload::Done(done) if done.code < 0 => {
                     return Err(io::Error::from_raw_os_error(-done.code));
@@ -107,7 +138,7 @@ impl Netlink {
                 NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => return Ok(answer),
                 _ => {}
             }
-            // The answer to a request for one link has no end but itself.
+            // The answer to a request for one thing has no end but itself.
             if flags == 0 {
                 return Ok(answer);
             }
@@ -120,5 +151,7 @@ impl Netlink {
 struct Answer {
     links: Vec<LinkMessage>,
     addresses: Vec<AddressMessage>,
+    routes: Vec<RouteMessage>,
+    neighbours: Vec<NeighbourMessage>,
     interrupted: bool,
 }

@@ -1,7 +1,9 @@
-//! `paceline bench`: benchmark scenarios on this thread, without privilege.
+//! `paceline bench`: benchmark scenarios, without privilege.
+
+use std::fmt::Display;
 
 use clap::{Args as ClapArgs, Subcommand};
-use paceline_bench::{Ip, IpVersion, L2Bridge, Lengths, Method, NatFlows, Report};
+use paceline_bench::{Ip, IpVersion, L2Bridge, Lengths, Method, NatFlows, Reconfigure};
 
 use crate::fail::Fail;
 use crate::table::{print_json, say};
@@ -11,11 +13,13 @@ use crate::table::{print_json, say};
 #[command(after_help = "\
 A scenario runs the daemon's nodes on this thread, from a generator to a null port. Figures are TSC cycles per packet for all
 but the generator: the median of many short windows, with the best and the worst. Run it on a quiet machine.
+reconfigure is another kind: a worker on a thread of its own forwards by one route, while this one adds and removes others.
 
 Examples:
   paceline bench l2-bridge
   paceline bench l2-bridge --macs 10000 --json | jq .cycles_per_packet
   paceline bench ip4 --routes 500000 --dfz
+  paceline bench reconfigure --routes 100000
   paceline bench nat44 --flows 10000
   taskset -c 1 paceline bench l2-bridge --macs 100000 --windows 200")]
 pub struct Bench {
@@ -51,6 +55,18 @@ pub enum Scenario {
         table: Table,
         #[command(flatten)]
         how: How,
+    },
+    /// Add and remove routes while packets are forwarded, none of which may be lost
+    Reconfigure {
+        /// Routes that come in one change and go in another, 1 to 1000000
+        #[arg(long, default_value_t = 10_000)]
+        routes: u32,
+        /// Changes of one route each, while all the others are there, 1 to 10000
+        #[arg(long, default_value_t = 100)]
+        changes: u32,
+        /// As JSON, for programs: field names are stable
+        #[arg(long)]
+        json: bool,
     },
     /// Translate IPv4 packets that leave by an outside interface
     Nat44 {
@@ -151,6 +167,10 @@ pub fn bench(options: &Bench) -> Result<(), Fail> {
         Scenario::Ip6 { table, how } => {
             (how, paceline_bench::ip(table.scenario(IpVersion::V6), how.method()))
         }
+        Scenario::Reconfigure { routes, changes, json } => {
+            let report = paceline_bench::reconfigure(Reconfigure { routes, changes })?;
+            return print(&report, serde_json::to_value(&report), json);
+        }
         Scenario::Nat44 { flows, how } => {
             (how, paceline_bench::nat(flows.scenario(IpVersion::V4), how.method()))
         }
@@ -158,7 +178,8 @@ pub fn bench(options: &Bench) -> Result<(), Fail> {
             (how, paceline_bench::nat(flows.scenario(IpVersion::V6), how.method()))
         }
     };
-    print(&report?, how.json)
+    let report = report?;
+    print(&report, serde_json::to_value(&report), how.json)
 }
 
 impl How {
@@ -167,10 +188,6 @@ impl How {
     }
 }
 
-fn print(report: &Report, json: bool) -> Result<(), Fail> {
-    if json {
-        print_json(&serde_json::to_value(report).expect("a report is JSON"))
-    } else {
-        say(&report.to_string())
-    }
+fn print(text: &impl Display, value: serde_json::Result<serde_json::Value>, json: bool) -> Result<(), Fail> {
+    if json { print_json(&value.expect("a report is JSON")) } else { say(&text.to_string()) }
 }

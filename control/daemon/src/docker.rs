@@ -24,6 +24,7 @@ impl Docker {
             attach: config.docker.attach,
             plan: Plan::for_host(&identity()),
             interfaces: config.addresses(&VrfName::default()),
+            uplinks: config.uplinks_of_networks().collect(),
         };
         Arc::new(Driver::new(Arc::new(Self { switch, sweeper }), settings))
     }

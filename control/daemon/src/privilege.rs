@@ -38,6 +38,7 @@ fn check_with(config: &Config, effective: u64) -> Result<(), Unprivileged> {
     let mut what: Vec<String> = docker.then(|| "the Docker driver".into()).into_iter().collect();
     let ports = config.ports.iter().filter(|port| device(&port.kind));
     what.extend(ports.map(|port| format!("port {} ({})", port.name, port.kind.name())));
+    what.extend(config.uplinks.iter().map(|uplink| format!("uplink {}", uplink.device)));
     if missing.is_empty() || what.is_empty() {
         return Ok(());
     }
@@ -60,11 +61,12 @@ mod tests {
 
     #[test]
     fn what_needs_root_is_named() {
-        let text = "[[port]]\nname = \"a\"\nkind = \"tap\"\n[[port]]\nname = \"b\"\nkind = \"null\"\n";
+        let text = "[[port]]\nname = \"a\"\nkind = \"tap\"\n[[port]]\nname = \"b\"\nkind = \"null\"\n\
+                    [[uplink]]\ndevice = \"eth0\"\n";
         let error = check_with(&config(text), 0).unwrap_err().to_string();
         assert_eq!(
             error,
-            "the Docker driver, port a (tap) needs root (CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN): run as root, or \
+            "the Docker driver, port a (tap), uplink eth0 needs root (CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN): run as root, or \
              without it (--no-docker)"
         );
         assert!(check_with(&config(text), u64::MAX).is_ok());

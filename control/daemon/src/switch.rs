@@ -45,6 +45,7 @@ fn kind(port: &DesiredPort) -> &'static str {
     match &port.kind {
         DesiredKind::Configured(kind) => kind.name(),
         DesiredKind::Host(_) => "tap",
+        DesiredKind::Uplink(_) => "afxdp",
         DesiredKind::Container(link) => match link.attach {
             Attach::Tap => "tap",
             Attach::Veth => "packet",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::config::{Nat, PortKind, StaticMac, UnknownUnicast};
+use crate::config::{Nat, PortKind, StaticMac, UnknownUnicast, Uplink};
 use crate::{
     Attach, BridgeName, DesiredInterface, DesiredVrf, EndpointId, HostPlan, IfName, MacAddr, NetworkId,
     PortName, VlanMode, VrfName,
@@ -46,6 +46,8 @@ pub enum DesiredKind {
     Configured(PortKind),
     /// A container's link.
     Container(ContainerLink),
+    /// The device of an uplink, by all its queues.
+    Uplink(Uplink),
     /// The TAP of this name in our own namespace that leads to the host's own stack ([`HostPlan`]).
     Host(IfName),
 }

@@ -13,6 +13,7 @@
 //! | [`durable`] | [`Model`]: what outlives a restart |
 //! | [`network`], [`options`], [`endpoint`], [`pools`] | what the model holds |
 //! | [`desired`], [`routed`], [`host`] | what should be: ports and bridges, routing, the host's own stack |
+//! | [`uplink`] | what the kernel says of the devices of uplinks |
 //! | [`route`] | what is wrong with a route; the operator's routes in the model |
 //! | [`modes`] | pure functions from both to [`Desired`] |
 //! | [`name`], [`mac`], [`vlan`], [`interval`], [`attach`] | values that are right once they exist |
@@ -36,6 +37,7 @@ pub mod pools;
 pub mod route;
 pub mod routed;
 mod text;
+pub mod uplink;
 pub mod vlan;
 
 pub use attach::Attach;
@@ -46,11 +48,12 @@ pub use endpoint::Endpoint;
 pub use host::{GatewayMode, HostNetwork, HostPlan, HostPort, PortRequest, Protocol, PublishedPort};
 pub use interval::Interval;
 pub use mac::MacAddr;
-pub use modes::desired;
+pub use modes::{desired, desired_by};
 pub use name::{BridgeName, EndpointId, NetworkId, PortName, VrfName};
 pub use network::{IpamData, Network};
 pub use options::NetworkOptions;
 pub use paceline_sys::IfName;
 pub use pools::{Pool, PoolId, Pools, Space};
 pub use routed::{DesiredInterface, DesiredVrf, Over, Path, Route, RouteId};
+pub use uplink::{UplinkState, Uplinks};
 pub use vlan::{Tpid, VlanId, VlanMode, VlanSet};

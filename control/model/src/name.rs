@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
+use paceline_sys::IfName;
 use serde::{Deserialize, Serialize};
 
 /// A string that is no name of its kind.
@@ -107,6 +108,17 @@ impl PortName {
     /// The port that leads to the host's own stack; the configuration file may not use it.
     pub const HOST: &str = "host";
 
+    /// How the names of uplinks' ports begin; the configuration file may not use it for others.
+    pub const UPLINK: &str = "uplink:";
+
+    /// The port on the device of an uplink. Characters that a port's name cannot have are another one in it: the configuration
+    /// refuses such devices.
+    pub fn of_uplink(device: IfName) -> Self {
+        let fits = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
+        let name = device.as_str().chars().map(|character| if fits(character) { character } else { '_' });
+        Self(Self::UPLINK.chars().chain(name).collect())
+    }
+
     /// [`Self::HOST`], as a name.
     pub fn host() -> Self {
         Self(Self::HOST.into())
@@ -114,6 +126,11 @@ impl PortName {
 }
 
 impl VrfName {
+    /// The routing table that an uplink's port has for itself.
+    pub fn of_port(port: &PortName) -> Self {
+        Self(port.0.clone())
+    }
+
     /// The routing table of whatever names no other, and of Docker's networks.
     pub const DEFAULT: &str = "default";
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::{BridgeName, GatewayMode, NetworkId};
+use crate::{BridgeName, GatewayMode, IfName, NetworkId, PortName, VrfName};
 
 pub use crate::options::{NetworkOptions, OptionError};
 
@@ -38,6 +38,16 @@ impl Network {
             IpNet::V4(_) => self.options.gateway_ipv4,
             IpNet::V6(_) => self.options.gateway_ipv6,
         }
+    }
+
+    /// The device by which it reaches the outside, if not by the host's own stack. One that reaches no outside has none.
+    pub fn uplink(&self) -> Option<IfName> {
+        self.options.uplink.filter(|_| !self.internal)
+    }
+
+    /// The routing table of its leg: that of its uplink's port, if it has one.
+    pub fn vrf(&self) -> VrfName {
+        self.uplink().map_or_else(VrfName::default, |device| VrfName::of_port(&PortName::of_uplink(device)))
     }
 
     /// The gateways that there are, each with its subnet's prefix length: those of families that are not isolated.

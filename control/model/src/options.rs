@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{DEFAULT_MTU, MAX_MTU, MIN_MTU};
 use crate::network::Mode;
-use crate::{Attach, GatewayMode};
+use crate::{Attach, GatewayMode, IfName};
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +41,9 @@ pub struct NetworkOptions {
     /// `host_binding=`: the host's address of published ports that name none; none: all of both families.
     #[serde(default, skip_serializing_if = "is_default")]
     pub host_binding: Option<IpAddr>,
+    /// `uplink=`: the device by which the network reaches the outside; none: by the host's own stack.
+    #[serde(default, with = "crate::text::option", skip_serializing_if = "is_default")]
+    pub uplink: Option<IfName>,
 }
 
 fn yes() -> bool {
@@ -67,6 +70,7 @@ impl Default for NetworkOptions {
             gateway_ipv4: GatewayMode::default(),
             gateway_ipv6: GatewayMode::default(),
             host_binding: None,
+            uplink: None,
         }
     }
 }
@@ -142,8 +146,7 @@ impl NetworkOptions {
         let mtu = |text: &str| text.parse().ok().filter(|mtu| (MIN_MTU..=MAX_MTU).contains(mtu));
         let mtu_right = format!("a number from {MIN_MTU} to {MAX_MTU}");
         let bridge = |text: &str| (text == "bridge").then_some(Mode::Bridge);
-        let host = |text: &str| (text == "host").then_some(());
-        given.one(names::UPLINK, host, "host, the host's own network stack: there is no other yet")?;
+        let uplink = |text: &str| if text == "host" { Some(None) } else { text.parse().ok().map(Some) };
         let default = Self::default();
         Ok(Self {
             mode: given.one(names::MODE, bridge, "bridge")?.unwrap_or_default(),
@@ -157,6 +160,9 @@ impl NetworkOptions {
                 .one(names::HOST_BINDING, binding, "an address of the host, as 192.0.2.1")?
                 // Docker's default stands for all addresses of both families, as with its own bridge.
                 .filter(|address| *address != Ipv4Addr::UNSPECIFIED),
+            uplink: given
+                .one(names::UPLINK, uplink, "host or the device of an [[uplink]] of the configuration")?
+                .flatten(),
         })
     }
 }

@@ -49,6 +49,8 @@ pub struct DesiredInterface {
     pub nat: bool,
     /// Whether TCP handshakes that come in or leave by it are lowered to segments that fit its MTU.
     pub mss_clamp: bool,
+    /// The interface behind which is who has the addresses of this one too: what comes for them and is not for translation goes there.
+    pub owner: Option<PortName>,
 }
 
 /// One routing table that should be, beside the routes that its interfaces' addresses make.

@@ -130,6 +130,50 @@ member = [{ port = "p0" }]
 }
 
 #[test]
+fn wrong_uplinks_have_their_messages() {
+    let uplink = |rest: &str| only(&format!("[[uplink]]\n{rest}"));
+    for (seen, expected) in [
+        (uplink("shared = true"), "1: missing field `device`"),
+        (uplink("device = 'a b'"), "2: interface name \"a b\": must be"),
+        (
+            uplink("device = 'eth0'\nshare = true"),
+            "3: unknown field `share`, expected one of `device`, `shared`",
+        ),
+        (uplink("device = 'eth+0'"), "2: uplink eth+0: the device's name must be of A-Z"),
+        (uplink("device = 'lo'"), "2: uplink lo: is the loopback"),
+        (uplink("device = 'paceline0'"), "2: uplink paceline0: is docker.host_device"),
+        (
+            uplink("device = 'eth0'\nnat_ports = '1000-4000'"),
+            "3: uplink eth0: nat_ports 1000-4000: must begin at 1024",
+        ),
+        (
+            uplink("device = 'eth0'\nnat_ports = '4000-4200'"),
+            "3: uplink eth0: nat_ports 4000-4200: must be at least 256",
+        ),
+        (
+            uplink("device = 'eth0'\nnat_ports = '5000-4000'"),
+            "3: 5000-4000: the first must not be above the last",
+        ),
+        (uplink("device = 'eth0'\n[[uplink]]\ndevice = 'eth0'"), "4: uplink eth0: is there twice"),
+        (
+            uplink("device = 'eth0'\n[[uplink]]\ndevice = 'eth1'"),
+            "4: uplink eth1: there can be one uplink, and eth0",
+        ),
+        (
+            uplink("device = 'eth0'\n[[port]]\nname = 'p'\nkind = 'packet'\ndevice = 'eth0'"),
+            "2: uplink eth0: port \"p\" has this device",
+        ),
+        (only("[[vrf]]\nname = 'uplink:eth0'"), "2: VRF \"uplink:eth0\": names that begin with"),
+        (
+            only("[[port]]\nname = 'uplink:eth0'\nkind = 'null'"),
+            "2: port \"uplink:eth0\": names that begin with",
+        ),
+    ] {
+        assert!(seen.starts_with(expected), "{seen}\nshould begin {expected}");
+    }
+}
+
+#[test]
 fn each_wrong_field_has_its_message() {
     let port = |rest: &str| only(&format!("[[port]]\nname = \"p0\"\n{rest}"));
     let member = |rest: &str| {

@@ -1,6 +1,7 @@
 //! `icmp-error`: ends packets that cannot be routed, and tells their senders why (RFC 1812 §4.3, RFC 4443 §2.4).
 //!
-//! Next: `ip4-route` or `ip6-route`, which find the way back as for any packet.
+//! Next: `ip4-route` or `ip6-route`, which find the way back as for any packet; `punt` for what the switch tells itself about a
+//! packet of its own.
 //!
 //! Cost: a buffer and some 500 bytes of copy for each message. They are limited in number: who sends a flood that cannot be
 //! routed gets a thousand answers a second, and keeps no worker from its work.
@@ -9,6 +10,8 @@ use paceline_buf::{Packet, Vector};
 use paceline_graph::{Bucket, Context, Hop, L3, Node, Reason};
 use paceline_sys::cpu::{tsc, tsc_hz};
 use paceline_wire::ethernet::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN};
+use paceline_wire::ipv4::Ipv4Header;
+use paceline_wire::ipv6::Ipv6Header;
 use paceline_wire::{icmpv4, icmpv6};
 
 use crate::hop;
@@ -66,11 +69,27 @@ fn message(cx: &mut Context<'_>, packet: &Packet, reason: Reason) -> Option<(Pac
         return None;
     };
     message.set_len(len);
+    // From an address to itself no router takes it.
+    let to_itself = if is_v4 {
+        Ipv4Header::read(ip)
+            .is_some_and(|header| l3.address4.is_some_and(|own| own.octets() == header.source))
+    } else {
+        Ipv6Header::read(ip)
+            .is_some_and(|header| l3.address6.is_some_and(|own| own.octets() == header.source))
+    };
+    if to_itself {
+        message.reason = Reason::NobodyHome as u16;
+    }
     (message.rx, message.domain) = (packet.rx, packet.domain);
     if let Some(record) = packet.trace() {
         message.set_trace(record);
     }
-    Some((message, if is_v4 { hop::IP4_ROUTE } else { hop::IP6_ROUTE }))
+    let hop = match (to_itself, is_v4) {
+        (true, _) => hop::PUNT,
+        (false, true) => hop::IP4_ROUTE,
+        (false, false) => hop::IP6_ROUTE,
+    };
+    Some((message, hop))
 }
 
 /// Writes the frame with the message; `mtu` is that of the next hop, if that is the problem. How long it is.

@@ -4,7 +4,12 @@
 //! frame must fit into a chunk: 3776 bytes of 4096, 1728 of 2048.
 //!
 //! No offload passes: at the far end of a veth the transmit checksum must be off, or frames come with sums that nobody
-//! finished. Which chunks the kernel has is kept in a [`Ledger`]; they are taken back only when the socket is closed.
+//! finished.
+//!
+//! A device can be shared with the kernel: then a [`Filter`] says which of its frames come here, and everything else goes to the
+//! kernel as before. A device cannot be read in part, so all its queues must be served then.
+//!
+//! Which chunks the kernel has is kept in a [`Ledger`]; they are taken back only when the socket is closed.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,10 +17,11 @@ use std::sync::Arc;
 
 use paceline_buf::{Cache, DATA_OFFSET, Ledger, Packet, Pool, VECTOR_SIZE, Vector};
 use paceline_graph::Reason;
-use paceline_sys::link;
+use paceline_sys::{ethtool, link};
 use paceline_wire::ethernet::HEADER_LEN;
 use paceline_xsk::{
-    Attachment, Desc, KERNEL_HEADROOM, Mode, Options, Program, Umem, XskError, XskQueue, is_down, is_gone,
+    Attachment, Desc, Filter, FilterHandle, KERNEL_HEADROOM, Mode, Options, Program, Umem, XskError,
+    XskQueue, is_down, is_gone,
 };
 
 use crate::{Io, LinkState, Port, PortError};
@@ -62,18 +68,21 @@ pub struct AfxdpConfig {
     pub ring_size: u32,
     /// Try zero-copy, which network cards may have; veths and TAPs have it not.
     pub zero_copy: bool,
+    /// Which frames are ours, of a device that is shared with the kernel; `None`: all of them.
+    pub filter: Option<Filter>,
 }
 
 impl Default for AfxdpConfig {
-    /// One queue, 512 frames, no zero-copy.
+    /// One queue, 512 frames, no zero-copy, a device of our own.
     fn default() -> Self {
-        AfxdpConfig { device: String::new(), queues: 1, ring_size: 512, zero_copy: false }
+        AfxdpConfig { device: String::new(), queues: 1, ring_size: 512, zero_copy: false, filter: None }
     }
 }
 
 /// The XDP program of an interface, shared by the ports on its queues.
 struct Redirect {
     attachment: Attachment,
+    filter: Option<FilterHandle>,
     _program: Program,
 }
 
@@ -102,7 +111,8 @@ impl AfxdpPort {
     /// Opens the first queues of a device, one port for each, and attaches the XDP program.
     ///
     /// # Errors
-    /// No such device or queue, another program or socket there, no privilege, a ring size out of range.
+    /// No such device or queue, another program or socket there, no privilege, a ring size out of range; for a shared device, a
+    /// filter that is too large, or queues that would have no port.
     pub fn open(context: &AfxdpContext, config: &AfxdpConfig) -> Result<Vec<AfxdpPort>, PortError> {
         let device = || config.device.clone();
         let failed = |source: XskError| PortError::Xsk { device: device(), source };
@@ -111,10 +121,21 @@ impl AfxdpPort {
         }
         let ifindex =
             link::index(&config.device).map_err(|source| PortError::Device { device: device(), source })?;
-        let station = config.device.parse().ok().and_then(|name| link::mac(&name).ok());
+        let name = config.device.parse().ok();
+        let station = name.and_then(|name| link::mac(&name).ok());
         let options =
             Options { ring_size: config.ring_size, zero_copy: config.zero_copy, multi_buffer: false };
-        let program = Program::load(config.queues as u32, false).map_err(failed)?;
+        let (program, filter) = match &config.filter {
+            None => (Program::load(config.queues as u32, false).map_err(failed)?, None),
+            Some(filter) => {
+                let has = name.and_then(|name| ethtool::receive_queues(&name).ok()).unwrap_or(1);
+                if has as usize > config.queues {
+                    return Err(PortError::Uncovered { device: device(), queues: config.queues, has });
+                }
+                let (program, handle) = Program::shared(config.queues as u32, filter).map_err(failed)?;
+                (program, Some(handle))
+            }
+        };
         let open = |queue: usize| {
             let queue = XskQueue::open(&context.umem, ifindex, queue as u32, options)?;
             program.direct(&queue).map(|()| queue)
@@ -129,7 +150,7 @@ impl AfxdpPort {
         }
         match program.attach(ifindex) {
             Ok(attachment) => {
-                let redirect = Arc::new(Redirect { attachment, _program: program });
+                let redirect = Arc::new(Redirect { attachment, filter, _program: program });
                 for port in &mut ports {
                     port.redirect = Some(Arc::clone(&redirect));
                     port.station = station;
@@ -178,6 +199,11 @@ impl AfxdpPort {
     /// Whether the device itself reads and writes the pool's memory.
     pub fn is_zero_copy(&self) -> bool {
         self.queue.as_ref().is_some_and(XskQueue::zero_copy)
+    }
+
+    /// What changes which frames are ours, for a device that is shared with the kernel. It does nothing after the port is closed.
+    pub fn filter(&self) -> Option<FilterHandle> {
+        self.redirect.as_ref().and_then(|redirect| redirect.filter.clone())
     }
 
     /// Lends chunks for frames to come.

@@ -45,6 +45,19 @@ pub enum PortError {
         /// The count asked for.
         queues: usize,
     },
+    /// A device shared with the kernel receives by queues that would have no socket.
+    #[error(
+        "{device}: is shared with the kernel and receives by {has} queues: there must be one for each, not {queues}, or \
+         packets that are the switch's would go to the kernel: `ethtool -L {device} combined {queues}`, or more workers"
+    )]
+    Uncovered {
+        /// The device.
+        device: String,
+        /// Queues that were asked for.
+        queues: usize,
+        /// Queues that it receives by.
+        has: u32,
+    },
     /// A capture file could not be opened, read or made.
     #[error("{}: {source}", .file.display())]
     File {

@@ -27,6 +27,7 @@ pub use frame::copy_in;
 pub use generator::{Addresses, GeneratorConfig, GeneratorPort, Order, Sizes, Span, StreamConfig};
 pub use memory::{MemoryPeer, MemoryPort};
 pub use null::NullPort;
+pub use paceline_xsk::{Filter, FilterHandle, Service, XskError as FilterError};
 pub use packet::{PacketConfig, PacketPort};
 pub use pcap::{PcapConfig, PcapPort, PcapWriter, RecordConfig, ReplayConfig, WallClock};
 pub use tap::{TapConfig, TapPort};

@@ -18,6 +18,11 @@ pub const MORE_FRAGMENTS: u16 = 0x2000;
 /// Bits of [`Ipv4Header::fragment`]: where the part belongs, in units of 8 bytes.
 pub const OFFSET_MASK: u16 = 0x1fff;
 
+/// Whether an address means something on its link alone: 169.254.0.0/16 (RFC 3927).
+pub const fn is_link_local(address: [u8; 4]) -> bool {
+    matches!(address, [169, 254, ..])
+}
+
 /// An IPv4 header, without its options.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -120,12 +125,17 @@ impl Ipv4Header {
         })
     }
 
+    /// Whether the packet may not be forwarded any more: [`decrement_ttl`](Self::decrement_ttl) would fail.
+    pub const fn is_expired(&self) -> bool {
+        self.ttl <= 1
+    }
+
     /// Takes one from the time to live and keeps the checksum true (RFC 1624). `false`, and nothing changed, if it would
     /// become zero: the packet may not be forwarded (RFC 1812 §5.3.1).
     #[inline(always)]
     #[must_use]
     pub fn decrement_ttl(&mut self) -> bool {
-        if self.ttl <= 1 {
+        if self.is_expired() {
             return false;
         }
         let old = u16::from_be_bytes([self.ttl, self.protocol]);

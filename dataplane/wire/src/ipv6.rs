@@ -82,12 +82,17 @@ impl Ipv6Header {
         (HEADER_LEN + len <= available).then_some(len)
     }
 
+    /// Whether the packet may not be forwarded any more: [`decrement_hop_limit`](Self::decrement_hop_limit) would fail.
+    pub const fn is_expired(&self) -> bool {
+        self.hop_limit <= 1
+    }
+
     /// Takes one from the hop limit. `false`, and nothing changed, if it would become zero: the packet may not be forwarded
     /// (RFC 8200 §3).
     #[inline(always)]
     #[must_use]
     pub fn decrement_hop_limit(&mut self) -> bool {
-        if self.hop_limit <= 1 {
+        if self.is_expired() {
             return false;
         }
         self.hop_limit -= 1;

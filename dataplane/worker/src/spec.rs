@@ -47,6 +47,9 @@ pub struct RoutedSpec {
     pub nat: bool,
     /// Whether TCP handshakes that come in or leave by it are lowered to segments that fit its MTU.
     pub mss_clamp: bool,
+    /// Name of the interface, a link of two, behind which is who has the addresses of this one too. What comes for them, by any
+    /// interface of the routing table, and is not for translation, goes there, by control.
+    pub owner: Option<String>,
 }
 
 /// What a routed interface lies on.
@@ -88,7 +91,7 @@ pub enum RouteSpec {
 pub struct PathSpec {
     /// The router to hand packets to; none: each packet's own destination is on the link.
     pub via: Option<IpAddr>,
-    /// The interface to leave by; none: the one whose subnet `via` is in.
+    /// The interface to leave by, perhaps one whose own packets have another table; none: the one whose subnet `via` is in.
     pub interface: Option<String>,
 }
 

@@ -51,6 +51,16 @@ pub enum XskError {
         "interface {0}: another XDP program is attached; detach it with `ip link set dev NAME xdp off` or end its owner"
     )]
     Attached(u32),
+    /// A filter names more of something than there is room for.
+    #[error("AF_XDP filter: {count} {what}: there must be at most {limit}")]
+    Filter {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many are wanted.
+        count: usize,
+        /// How many can be.
+        limit: usize,
+    },
     /// Another step was refused.
     #[error("AF_XDP on interface {ifindex}: {step}: {source}")]
     System {

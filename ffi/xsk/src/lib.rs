@@ -4,7 +4,8 @@
 //! ```text
 //!   Region ── Umem ──┬── XskQueue (device a, queue 0)    a frame received by one goes to the TX ring of the other
 //!                    └── XskQueue (device b, queue 0)    by its address: nothing is copied by us
-//!   Program ── Attachment (device)   six instructions: to the socket of this queue, or else to the kernel's stack
+//!   Program ── Attachment (device)   to the socket of this queue, or else to the kernel's stack
+//!      └── FilterHandle              … of a device that is shared: what of it is ours
 //! ```
 //!
 //! Frames are named by their address, the offset in the [`Umem`]. This crate moves addresses between rings and never
@@ -15,15 +16,19 @@
 //! Everything is for the calling thread's network namespace, and needs `CAP_NET_ADMIN`, `CAP_NET_RAW` and `CAP_BPF`.
 //! The program needs Linux 5.11 (5.18 with frags), multi-buffer sockets 6.6.
 
+mod assemble;
 mod bpf;
 mod error;
+mod filter;
 mod program;
 mod queue;
 mod ring;
+mod shared;
 mod socket;
 mod umem;
 
 pub use error::{BadDescriptor, XskError, is_down, is_gone};
+pub use filter::{Filter, FilterHandle, Service};
 pub use program::{Attachment, Mode, Program};
 pub use queue::{Options, Stats, XskQueue};
 pub use ring::Desc;

@@ -5,8 +5,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use paceline_sys::link;
 
-use crate::bpf::{self, Instruction};
-use crate::{XskError, XskQueue};
+use crate::bpf::{self, Instruction, Kind, Map};
+use crate::filter::{Filter, FilterHandle, Maps};
+use crate::{XskError, XskQueue, shared};
 
 const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
@@ -20,16 +21,18 @@ pub enum Mode {
     Generic,
 }
 
-/// A loaded program that hands every frame to the socket of the queue on which it came, and to the kernel's stack if there
+/// A loaded program that hands frames to the socket of the queue on which they came, and to the kernel's stack if there
 /// is none. One for each interface, as queues of different interfaces have the same numbers.
+///
+/// It and its maps are nowhere but behind descriptors: when the process ends, in whatever way, the kernel has its device back.
 #[derive(Debug)]
 pub struct Program {
-    map: OwnedFd,
+    map: Map,
     program: OwnedFd,
 }
 
 impl Program {
-    /// Loads a program for an interface with up to `queues` queues.
+    /// Loads a program for an interface with up to `queues` queues that is ours alone: every frame goes to a socket.
     ///
     /// With `frags` it takes frames of several buffers, so the MTU may exceed a page; then a veth also keeps sending
     /// super-packets, which come without their segment size. Without `frags` attaching to a veth makes its other end cut
@@ -38,15 +41,44 @@ impl Program {
     /// # Errors
     /// [`XskError::Permission`] and [`XskError::System`].
     pub fn load(queues: u32, frags: bool) -> Result<Self, XskError> {
+        Self::new(queues, frags, shared::everything)
+    }
+
+    /// Loads a program for an interface with up to `queues` queues that is shared with the kernel: what is in the filter goes
+    /// to a socket, everything else to the kernel's stack. The filter can be changed by the handle.
+    ///
+    /// Frames must be in one buffer, as with [`load`](Self::load) without `frags`.
+    ///
+    /// # Errors
+    /// [`XskError::Filter`], [`XskError::Permission`] and [`XskError::System`].
+    pub fn shared(queues: u32, filter: &Filter) -> Result<(Self, FilterHandle), XskError> {
+        let maps = Maps::new(filter)?;
+        let program = Self::new(queues, false, |sockets| shared::program(sockets, &maps))?;
+        Ok((program, FilterHandle::new(maps)))
+    }
+
+    fn new(queues: u32, frags: bool, code: impl FnOnce(&Map) -> Vec<Instruction>) -> Result<Self, XskError> {
         let at = |step| {
             move |source: io::Error| match source.raw_os_error() {
                 Some(libc::EPERM) => XskError::Permission { ifindex: 0 },
                 _ => XskError::System { ifindex: 0, step, source },
             }
         };
-        let map = bpf::create_xskmap(queues).map_err(at("bpf(BPF_MAP_CREATE)"))?;
-        let program = bpf::load_xdp(&redirect_to(&map), frags).map_err(at("bpf(BPF_PROG_LOAD)"))?;
+        let map = Map::new(Kind::Xsk, 4, 4, queues).map_err(at("bpf(BPF_MAP_CREATE)"))?;
+        let program = bpf::load_xdp(&code(&map), frags).map_err(at("bpf(BPF_PROG_LOAD)"))?;
         Ok(Self { map, program })
+    }
+
+    /// Whether a frame that came on queue 0 would go to that queue's socket. It goes nowhere: this is to look at a filter.
+    /// A first fragment is remembered as if it had come.
+    ///
+    /// # Errors
+    /// [`XskError::System`] with EINVAL for a frame below 14 bytes or too large for one buffer.
+    pub fn would_take(&self, frame: &[u8]) -> Result<bool, XskError> {
+        const XDP_REDIRECT: u32 = 4;
+        let verdict = bpf::run_xdp(&self.program, frame);
+        let failed = |source| XskError::System { ifindex: 0, step: "bpf(BPF_PROG_TEST_RUN)", source };
+        verdict.map(|verdict| verdict == XDP_REDIRECT).map_err(failed)
     }
 
     /// From now on `queue`'s frames go to the socket, until that is closed.
@@ -54,10 +86,9 @@ impl Program {
     /// # Errors
     /// [`XskError::System`] when its number is not below [`load`](Self::load)'s `queues`.
     pub fn direct(&self, queue: &XskQueue) -> Result<(), XskError> {
-        bpf::update(&self.map, queue.queue(), queue.as_fd()).map_err(|source| XskError::System {
-            ifindex: queue.ifindex(),
-            step: "bpf(BPF_MAP_UPDATE_ELEM)",
-            source,
+        let socket = queue.as_fd().as_raw_fd();
+        self.map.update(&queue.queue().to_ne_bytes(), &socket.to_ne_bytes()).map_err(|source| {
+            XskError::System { ifindex: queue.ifindex(), step: "bpf(BPF_MAP_UPDATE_ELEM)", source }
         })
     }
 
@@ -102,32 +133,4 @@ impl Attachment {
     pub fn fallback(&self) -> Option<&io::Error> {
         self.fallback.as_ref()
     }
-}
-
-/// `return bpf_redirect_map(&map, ctx->rx_queue_index, XDP_PASS)`.
-fn redirect_to(map: &OwnedFd) -> [Instruction; 6] {
-    const LOAD_WORD: u8 = 0x61; // BPF_LDX | BPF_MEM | BPF_W
-    const LOAD_WIDE: u8 = 0x18; // BPF_LD | BPF_IMM | BPF_DW, two slots
-    const MOVE: u8 = 0xb7; // BPF_ALU64 | BPF_MOV | BPF_K
-    const CALL: u8 = 0x85; // BPF_JMP | BPF_CALL
-    const EXIT: u8 = 0x95; // BPF_JMP | BPF_EXIT
-    const PSEUDO_MAP_FD: u8 = 1;
-    const RX_QUEUE_INDEX: i16 = 16; // in struct xdp_md
-    const REDIRECT_MAP: i32 = 51;
-    const XDP_PASS: i32 = 2;
-
-    let instruction = |code, destination: u8, source: u8, offset, immediate| Instruction {
-        code,
-        registers: destination | source << 4,
-        offset,
-        immediate,
-    };
-    [
-        instruction(LOAD_WORD, 2, 1, RX_QUEUE_INDEX, 0),
-        instruction(LOAD_WIDE, 1, PSEUDO_MAP_FD, 0, map.as_raw_fd()),
-        instruction(0, 0, 0, 0, 0),
-        instruction(MOVE, 3, 0, 0, XDP_PASS),
-        instruction(CALL, 0, 0, 0, REDIRECT_MAP),
-        instruction(EXIT, 0, 0, 0, 0),
-    ]
 }

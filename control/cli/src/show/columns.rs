@@ -97,12 +97,18 @@ const VRFS: &[Column] = &[
     number("memory", |row| format!("{} KiB", row["bytes"].as_u64().unwrap_or_default() / 1024)),
 ];
 
+/// Next hops of a route, each of which may be two words.
+fn hops(hops: &Value) -> String {
+    let words: Vec<_> = hops.as_array().into_iter().flatten().map(plain).collect();
+    if words.is_empty() { plain(hops) } else { words.join(", ") }
+}
+
 const ROUTES: &[Column] = &[
     text("vrf", field!("vrf")),
     text("prefix", field!("prefix")),
     text("origin", field!("origin")),
     text("action", field!("action")),
-    words("next hops", field!("next_hops")),
+    words("next hops", |row| hops(&row["next_hops"])),
 ];
 
 const NEIGHBOURS: &[Column] = &[

@@ -33,6 +33,11 @@ impl Outcome {
         self.success
     }
 
+    /// What it printed, however it ended.
+    pub fn stdout(&self) -> &str {
+        &self.stdout
+    }
+
     /// Its standard output; panics if it failed.
     #[track_caller]
     pub fn ok(self) -> String {

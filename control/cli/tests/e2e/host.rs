@@ -64,11 +64,23 @@ impl Host {
         assert!(!self.ping(&["-W", "1", address]).succeeded(), "{address} answers");
     }
 
+    /// Sets something of its kernel's, as a path below /proc/sys.
+    #[track_caller]
+    pub fn sysctl(&self, what: &str, value: &str) {
+        let write = || std::fs::write(format!("/proc/sys/{what}"), value);
+        self.netns.run(write).and_then(|written| written).expect(what);
+    }
+
+    /// Runs a program in it.
+    pub fn run(&self, words: &[&str]) -> Outcome {
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
+        self.netns.run(|| command::run(&mut command)).expect("the namespace is there")
+    }
+
     /// One ping with these options.
     pub fn ping(&self, options: &[&str]) -> Outcome {
-        let mut command = Command::new("busybox");
-        command.args(["ping", "-c", "1"]).args(options);
-        self.netns.run(|| command::run(&mut command)).expect("the namespace is there")
+        self.run(&[&["busybox", "ping", "-c", "1"], options].concat())
     }
 
     /// One of its devices, for frames as they are.

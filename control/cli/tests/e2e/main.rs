@@ -12,7 +12,9 @@ mod engine;
 mod host;
 mod http;
 mod network;
+mod outside;
 mod place;
+mod station;
 mod switch;
 mod wire;
 

@@ -102,6 +102,34 @@ impl Place {
         assert_eq!(answer, None, "{} at {to} {port} {speech:?}", self.name);
     }
 
+    /// Is told at once that there is no server.
+    #[track_caller]
+    pub fn is_refused(&self, speech: Speech, to: &str, port: u16) {
+        let to = SocketAddr::from((to.parse::<IpAddr>().expect("an address"), port));
+        let asked = self.netns.run(|| match speech {
+            Speech::Tcp => TcpStream::connect_timeout(&to, PATIENCE).map(drop),
+            Speech::Udp => {
+                let socket = UdpSocket::bind(if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
+                socket.connect(to)?;
+                socket.set_read_timeout(Some(PATIENCE))?;
+                socket.send(b"who am I?")?;
+                socket.recv(&mut [0; 64]).map(drop)
+            }
+        });
+        let error = asked.expect("inside").expect_err("nobody serves there");
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{} at {to} {speech:?}", self.name);
+    }
+
+    /// Whether a server answers soon.
+    pub fn is_answered(&self, speech: Speech, to: &str, port: u16) -> bool {
+        self.ask(speech, to.parse().expect("an address"), port, SILENCE).is_some()
+    }
+
+    /// Runs `work` here.
+    pub fn inside<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        self.netns.run(work).expect("inside")
+    }
+
     /// Takes a TCP port here, as another program would.
     pub fn take(&self, port: u16) -> TcpListener {
         let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));

@@ -24,8 +24,10 @@ pub struct Switch<'e> {
     driver: String,
     dir: PathBuf,
     state: PathBuf,
-    /// Its configuration file; none: it serves Docker.
+    /// Its configuration file.
     config: Option<PathBuf>,
+    /// Whether it serves Docker, with or without a file.
+    docker: bool,
     process: Option<Child>,
 }
 
@@ -43,6 +45,18 @@ impl<'e> Switch<'e> {
         let file = switch.dir.join("config.toml");
         std::fs::write(&file, config).expect("a new file");
         switch.config = Some(file);
+        switch.docker = false;
+        switch.restart();
+        switch
+    }
+
+    /// Starts a switch that serves Docker, with this configuration, and waits until it serves.
+    pub fn serving(engine: &'e Engine, config: &str) -> Self {
+        let mut switch = Self::prepare(engine);
+        let file = switch.dir.join("config.toml");
+        std::fs::write(&file, config).expect("a new file");
+        switch.config = Some(file);
+        switch.docker = true;
         switch.restart();
         switch
     }
@@ -60,7 +74,7 @@ impl<'e> Switch<'e> {
         let dir = engine.dir().join(&driver);
         std::fs::create_dir(&dir).expect("a new directory");
         let state = dir.join("state");
-        Self { engine, driver, dir, state, config: None, process: None }
+        Self { engine, driver, dir, state, config: None, docker: true, process: None }
     }
 
     /// Starts it again, on the same state and sockets, and waits until it serves.
@@ -87,10 +101,14 @@ impl<'e> Switch<'e> {
         command.arg("run");
         command.arg("--state-dir").arg(&self.state);
         command.arg("--api-socket").arg(self.api_socket());
-        match &self.config {
-            Some(file) => command.arg("--no-docker").arg("--config").arg(file),
-            None => command.arg("--docker-socket").arg(self.plugin_socket()),
-        };
+        if let Some(file) = &self.config {
+            command.arg("--config").arg(file);
+        }
+        if self.docker {
+            command.arg("--docker-socket").arg(self.plugin_socket());
+        } else {
+            command.arg("--no-docker");
+        }
         command
     }
 
@@ -126,6 +144,11 @@ impl<'e> Switch<'e> {
 
     /// Runs the `paceline` command against it.
     pub fn cli<const N: usize>(&self, arguments: [&str; N]) -> Outcome {
+        self.cli_words(&arguments)
+    }
+
+    /// The same with any number of words.
+    pub fn cli_words(&self, arguments: &[&str]) -> Outcome {
         command::run(
             Command::new(env!("CARGO_BIN_EXE_paceline"))
                 .arg("--api-socket")

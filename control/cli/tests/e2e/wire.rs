@@ -63,11 +63,27 @@ impl Wire {
         sent
     }
 
+    /// Sends frames as fast as it can; some may be lost.
+    pub fn send_at_once(&mut self, frames: &[Vec<u8>]) {
+        let header = [0; HEADER];
+        for batch in frames.chunks(BATCH) {
+            let pieces: Vec<_> =
+                batch.iter().map(|frame| [IoSlice::new(&header), IoSlice::new(frame)]).collect();
+            // A full queue is what a flood runs into.
+            let _ = self.socket.send_batch(&pieces);
+        }
+    }
+
     /// Waits for the next frame of [`frame`], for a time.
     fn next(&mut self, patience: Duration) -> Option<Vec<u8>> {
+        self.hear(patience, |frame| frame.windows(2).take(30).any(|type_| type_ == EXPERIMENTAL))
+    }
+
+    /// Waits for a frame that is as wanted, for a time; others are passed over. Frames may have been padded on their way.
+    pub fn hear(&mut self, patience: Duration, is_it: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
-            let mut bytes = vec![0; HEADER + 2048];
+            let mut bytes = vec![0; HEADER + 9216];
             let mut pieces = [IoSliceMut::new(&mut bytes)];
             let mut slots = [RxSlot::new(&mut pieces)];
             if self.socket.recv_batch(&mut slots).is_err() {
@@ -80,7 +96,7 @@ impl Wire {
             if let Some(tag) = tag {
                 frame.splice(12..12, tag.to_bytes());
             }
-            if frame.windows(2).take(30).any(|type_| type_ == EXPERIMENTAL) {
+            if is_it(&frame) {
                 return Some(frame);
             }
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use paceline_ipam::IpamError;
 use paceline_model::options::OptionError;
-use paceline_model::{EndpointId, MacAddr, NetworkId, PortName, PortRequest};
+use paceline_model::{EndpointId, IfName, MacAddr, NetworkId, PortName, PortRequest};
 use paceline_store::StoreError;
 
 /// Why a call is refused.
@@ -36,6 +36,26 @@ pub enum DriverError {
     MtuForIpv6 {
         /// As given.
         mtu: u16,
+    },
+    /// There is no such uplink.
+    #[error(
+        "option uplink=\"{device}\": must be {}: others need an [[uplink]], and no [nat], in the configuration",
+        choices(known)
+    )]
+    NoUplink {
+        /// As given.
+        device: IfName,
+        /// Those that there are.
+        known: Vec<IfName>,
+    },
+    /// Packets that would not be translated.
+    #[error(
+        "option uplink=\"{device}\": goes with gateway_mode=nat or isolated and masquerade=true only, as answers to a container's own \
+         address would not come by the uplink"
+    )]
+    UplinkTranslates {
+        /// The uplink.
+        device: IfName,
     },
     /// There is no such network.
     #[error("network {0}: there is none of this ID")]
@@ -148,4 +168,11 @@ pub enum DriverError {
         /// Whose that is.
         interface: PortName,
     },
+}
+
+/// `host or eth0`.
+fn choices(uplinks: &[IfName]) -> String {
+    let names: Vec<_> =
+        std::iter::once("host".into()).chain(uplinks.iter().map(ToString::to_string)).collect();
+    names.join(" or ")
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use paceline_ipam::Plan;
-use paceline_model::{Attach, PortName};
+use paceline_model::{Attach, IfName, PortName};
 
 pub use control::{Control, Subject};
 pub use error::DriverError;
@@ -38,6 +38,8 @@ pub struct Settings {
     pub plan: Plan,
     /// Addresses of the configuration file's interfaces in the routing table of Docker's networks.
     pub interfaces: Vec<(PortName, IpNet)>,
+    /// Devices that networks can have for an uplink.
+    pub uplinks: Vec<IfName>,
 }
 
 /// Both drivers.

@@ -1,7 +1,7 @@
 //! `NetworkDriver`: networks.
 
 use ipnet::IpNet;
-use paceline_model::{IpamData, Model, Network, NetworkId, NetworkOptions, PortName};
+use paceline_model::{GatewayMode, IfName, IpamData, Model, Network, NetworkId, NetworkOptions, PortName};
 
 use super::{Control, Driver, DriverError, Subject};
 use crate::wire::network::{
@@ -30,7 +30,8 @@ impl<C: Control> Driver<C> {
     /// # Errors
     /// An option that there is not, or a value that is none of its.
     pub fn allocate_network(&self, request: AllocateNetwork) -> Result<Allocation, DriverError> {
-        NetworkOptions::parse(&options::texts(&request.options)?)?;
+        let asked = NetworkOptions::parse(&options::texts(&request.options)?)?;
+        check_uplink(&asked, &self.settings.uplinks)?;
         Ok(Allocation { options: request.options })
     }
 
@@ -41,6 +42,7 @@ impl<C: Control> Driver<C> {
     /// made, and then there is no network.
     pub async fn create_network(&self, request: CreateNetwork) -> Result<(), DriverError> {
         let settled = Settled::new(&request)?;
+        check_uplink(&settled.options, &self.settings.uplinks)?;
         let id = request.network.clone();
         let settings = self.settings.clone();
         let new = self.control.edit(move |model| add(model, request, settled, &settings.interfaces)).await?;
@@ -75,6 +77,19 @@ impl<C: Control> Driver<C> {
         }
         removed
     }
+}
+
+/// An uplink must be there, and what goes by it is translated.
+fn check_uplink(options: &NetworkOptions, uplinks: &[IfName]) -> Result<(), DriverError> {
+    let Some(device) = options.uplink else { return Ok(()) };
+    if !uplinks.contains(&device) {
+        return Err(DriverError::NoUplink { device, known: uplinks.to_vec() });
+    }
+    let modes = [options.gateway_ipv4, options.gateway_ipv6];
+    if !options.masquerade || modes.contains(&GatewayMode::Routed) {
+        return Err(DriverError::UplinkTranslates { device });
+    }
+    Ok(())
 }
 
 /// What a request for a network comes to, by which a repeated one is told from another with the same ID. The text of the

@@ -149,7 +149,12 @@ impl Plugin {
     fn start_in(dir: TempDir) -> Self {
         let control = Arc::new(TestControl::open(&dir.path().join("state")));
         let interfaces = vec![("wan".parse().unwrap(), "192.0.2.1/24".parse().unwrap())];
-        let settings = Settings { attach: Attach::Tap, plan: Plan::for_host(b"test"), interfaces };
+        let settings = Settings {
+            attach: Attach::Tap,
+            plan: Plan::for_host(b"test"),
+            interfaces,
+            uplinks: vec!["eth1".parse().unwrap()],
+        };
         let driver = Arc::new(Driver::new(control.clone(), settings));
         let socket = dir.path().join("plugins/paceline.sock");
         let bound = Socket::bind(&socket).expect("a new socket");

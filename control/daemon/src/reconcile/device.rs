@@ -9,9 +9,10 @@ use paceline_graph::Drops;
 use paceline_model::config::{self, XdpMode};
 use paceline_model::{IfName, MacAddr};
 use paceline_ports::{
-    AfxdpConfig, AfxdpContext, AfxdpPort, Io, PacketConfig, PacketPort, Port, PortError, TapPort,
+    AfxdpConfig, AfxdpContext, AfxdpPort, Filter, FilterHandle, Io, PacketConfig, PacketPort, Port,
+    PortError, TapPort,
 };
-use paceline_sys::{NetNs, link};
+use paceline_sys::{NetNs, ethtool, link};
 use paceline_tap::{Options, Tap};
 
 use super::open::{OpenError, Queues};
@@ -136,6 +137,23 @@ pub fn afxdp(
         }
         None => Ok(ports.into_iter().map(|port| Box::new(port) as Box<dyn Port>).collect()),
     }
+}
+
+/// Opens AF_XDP sockets on all queues of an uplink's device; with a filter, it stays the kernel's too. Such a device has to have as
+/// many queues as there are workers, or fewer.
+pub fn uplink(
+    device: IfName,
+    filter: Option<Filter>,
+    workers: usize,
+    context: &AfxdpContext,
+) -> Result<(Queues, Option<FilterHandle>), OpenError> {
+    let has = ethtool::receive_queues(&device).unwrap_or(1);
+    let queues = workers.min(has as usize).max(1);
+    let device = device.to_string();
+    let config = AfxdpConfig { device, queues, zero_copy: true, filter, ..AfxdpConfig::default() };
+    let ports = AfxdpPort::open(context, &config)?;
+    let handle = ports.first().and_then(AfxdpPort::filter);
+    Ok((ports.into_iter().map(|port| Box::new(port) as Box<dyn Port>).collect(), handle))
 }
 
 /// Sets the MTU of a device of the calling thread's namespace.

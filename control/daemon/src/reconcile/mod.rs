@@ -22,6 +22,7 @@ mod requests;
 mod stale;
 mod sweep;
 mod topology;
+mod uplink;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -30,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use paceline_attach::Links;
 use paceline_host::Host;
-use paceline_model::{Desired, DesiredKind, DesiredPort, EndpointId, PortName, desired};
+use paceline_model::{Desired, DesiredKind, DesiredPort, EndpointId, PortName, desired_by};
 use paceline_ports::PortError;
 use paceline_worker::{Engine, EngineError, Topology};
 use tokio::sync::watch;
@@ -46,9 +47,13 @@ use crate::switch::Switch;
 use host::Stack;
 use open::Opener;
 use plan::Plan;
+use uplink::Uplinks;
 
 /// Time between two attempts to open a port that could not be opened.
 const RETRY: Duration = Duration::from_secs(3);
+
+/// Time between two looks for neighbours that packets wait for and the kernel has to find out.
+const SOON: Duration = Duration::from_millis(100);
 
 /// What a port says whose device was deleted: there is nothing more to wait for from it.
 const DELETED: &str = "the device was deleted";
@@ -65,6 +70,7 @@ pub struct Reconciler {
     opener: Opener,
     sweeper: Sweeper,
     stack: Stack,
+    uplinks: Uplinks,
     /// Open ports, each with what it was opened from.
     actual: BTreeMap<PortName, DesiredPort>,
     failed: BTreeMap<PortName, Failed>,
@@ -85,11 +91,13 @@ impl Reconciler {
     /// None for an engine that runs.
     pub fn new(switch: &Arc<Switch>, links: Links, sweeper: Sweeper, host: Host) -> Result<Self, PortError> {
         let opener = switch.engine(|engine| Opener::new(links, engine))?;
+        let uplinks = Uplinks::new(switch.config(), &opener);
         let inherited = switch.model(|model| model.endpoints.keys().cloned().collect());
         Ok(Self {
             switch: Arc::clone(switch),
             sweeper,
             stack: Stack::new(host),
+            uplinks,
             opener,
             actual: BTreeMap::new(),
             failed: BTreeMap::new(),
@@ -104,6 +112,7 @@ impl Reconciler {
     pub async fn start(&mut self) {
         self.look_back().await;
         self.switch.restore_ports();
+        self.uplinks.look().await;
         self.pass().await;
         self.sweeper.sweep().await;
     }
@@ -115,6 +124,8 @@ impl Reconciler {
         });
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut soon = tokio::time::interval(SOON);
+        soon.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
                 () = &mut stopped => break,
@@ -123,7 +134,15 @@ impl Reconciler {
                     self.closing.retain(|_, closing| !closing.is_finished());
                     self.drop_deleted();
                     self.switch.forget_leftovers();
+                    self.uplinks.look().await;
                     self.pass().await;
+                }
+                _ = soon.tick(), if self.uplinks.is_shared() => {
+                    let neighbours = self.switch.engine(|engine| engine.neighbours());
+                    if self.uplinks.want(&neighbours) {
+                        self.uplinks.look().await;
+                        self.pass().await;
+                    }
                 }
                 round = self.switch.requests().next() => {
                     self.pass().await;
@@ -138,18 +157,20 @@ impl Reconciler {
         for closing in std::mem::take(&mut self.closing).into_values() {
             closed(closing).await;
         }
+        self.uplinks.release();
         self.sweeper.sweep().await;
     }
 
     async fn pass(&mut self) {
         let (desired, endpoints) = self.switch.model(|model| {
             let endpoints: BTreeSet<_> = model.endpoints.keys().cloned().collect();
-            (desired(self.switch.config(), model), endpoints)
+            (desired_by(self.switch.config(), model, self.uplinks.states()), endpoints)
         });
         self.failed.retain(|name, failed| desired.ports.get(name) == Some(&failed.port));
         self.switch.keep_failures(|name| self.failed.contains_key(name));
         let waiting = self.failed.iter().filter(|(_, failed)| failed.at.elapsed() < RETRY);
         let later = waiting.map(|(name, _)| name.clone()).collect();
+        self.uplinks.filter(&desired);
         let plan = Plan::new(&self.actual, &desired.ports, &later);
         for name in &plan.replace {
             self.detach(name);
@@ -176,7 +197,7 @@ impl Reconciler {
         }
         let create = match &port.kind {
             DesiredKind::Container(link) => !self.inherited.contains(&link.endpoint),
-            DesiredKind::Configured(_) | DesiredKind::Host(_) => true,
+            DesiredKind::Configured(_) | DesiredKind::Host(_) | DesiredKind::Uplink(_) => true,
         };
         let opened = match self.opener.open(name, port, create).await {
             Ok(queues) => {

@@ -14,6 +14,7 @@ use paceline_tap::{Offloads, Options, TapError};
 use paceline_worker::{Engine, EngineError};
 
 use super::device::{self, Device};
+use super::uplink::Filters;
 use super::{container, generator};
 
 /// The queues of one port, to be given to as many workers.
@@ -86,6 +87,8 @@ pub struct Opener {
     pub xdp: AfxdpContext,
     /// Number of workers, and so of queues where there is a choice.
     pub workers: usize,
+    /// What of uplinks is ours.
+    pub filters: Filters,
 }
 
 impl Opener {
@@ -95,7 +98,8 @@ impl Opener {
     /// None for an engine that runs.
     pub fn new(links: Links, engine: &Engine) -> Result<Self, PortError> {
         let pool = Arc::clone(engine.pool());
-        Ok(Self { links, xdp: AfxdpContext::new(&pool)?, pool, workers: engine.workers() })
+        let (xdp, workers) = (AfxdpContext::new(&pool)?, engine.workers());
+        Ok(Self { links, xdp, pool, workers, filters: Filters::default() })
     }
 
     /// Opens all queues of a port. The link of a container is made if there is none and `create` is set.
@@ -106,6 +110,14 @@ impl Opener {
         match &port.kind {
             DesiredKind::Configured(kind) => self.configured(name, port, kind).await,
             DesiredKind::Container(link) => container::open(self, link, port, create).await,
+            DesiredKind::Uplink(uplink) => {
+                let (xdp, device, workers) = (self.xdp.clone(), uplink.device, self.workers);
+                let filter = uplink.shared.then(|| self.filters.wanted(name));
+                let open = move || device::uplink(device, filter, workers, &xdp);
+                let (queues, handle) = device::blocking(open).await?;
+                self.filters.opened(name, handle);
+                Ok(queues)
+            }
             DesiredKind::Host(device) => {
                 let device = Device::new(*device, None, port.mac);
                 let (queues, mtu) = (usize::from(port.queues), port.mtu);

@@ -85,6 +85,7 @@ fn routed(interface: &DesiredInterface) -> RoutedSpec {
         peer: interface.peer.map(mac),
         nat: interface.nat,
         mss_clamp: interface.mss_clamp,
+        owner: interface.owner.as_ref().map(ToString::to_string),
     }
 }
 

@@ -15,6 +15,7 @@ mod parse;
 mod port;
 mod route;
 mod stream;
+mod uplink;
 
 use std::path::PathBuf;
 
@@ -32,6 +33,7 @@ pub use nat::{Nat, NatMapping};
 pub use port::{Afxdp, Packet, Pcap, Port, PortKind, Replay, Tap, XdpMode};
 pub use route::{Action, StaticRoute, Vrf};
 pub use stream::{Generator, Stream};
+pub use uplink::Uplink;
 
 /// The MTU of ports and networks that do not say, in bytes.
 pub const DEFAULT_MTU: u16 = 1500;
@@ -71,9 +73,18 @@ pub struct Config {
     /// `[[route]]`
     #[serde(rename = "route")]
     pub routes: Vec<StaticRoute>,
+    /// `[[uplink]]`
+    #[serde(rename = "uplink")]
+    pub uplinks: Vec<Uplink>,
 }
 
 impl Config {
+    /// Devices that networks can have for an uplink. There is one address translation: with a `[nat]` of the file there is none for
+    /// networks.
+    pub fn uplinks_of_networks(&self) -> impl Iterator<Item = IfName> {
+        self.uplinks.iter().filter(|_| self.nat.is_none()).map(|uplink| uplink.device)
+    }
+
     /// All addresses of interfaces in one routing table, with the prefix length of their subnet.
     pub fn addresses(&self, vrf: &VrfName) -> Vec<(PortName, IpNet)> {
         let interfaces = self.interfaces.iter().filter(|interface| interface.vrf == *vrf);

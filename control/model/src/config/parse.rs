@@ -47,7 +47,8 @@ impl Config {
 }
 
 /// Names of the sections.
-const SECTIONS: &str = "buffers, workers, docker, api, state, port, bridge, vrf, interface, route and nat";
+const SECTIONS: &str =
+    "buffers, workers, docker, api, state, port, bridge, vrf, interface, route, nat and uplink";
 
 fn read(document: DeTable<'_>, problems: &mut Vec<Problem>) -> Config {
     let mut config = Config::default();
@@ -64,6 +65,7 @@ fn read(document: DeTable<'_>, problems: &mut Vec<Problem>) -> Config {
             "interface" => config.interfaces = list("interface", value, problems, typed),
             "nat" => config.nat = read_one(value, problems),
             "route" => config.routes = list("route", value, problems, typed),
+            "uplink" => config.uplinks = list("uplink", value, problems, typed),
             other => {
                 let message = format!("{other:?}: there is no such section; there are {SECTIONS}");
                 problems.push(Problem { message, span: key.span() });

@@ -5,7 +5,7 @@ use super::configured;
 use crate::config::Bridge;
 use crate::{
     BridgeName, ContainerLink, Desired, DesiredInterface, DesiredKind, DesiredPort, Endpoint, MacAddr,
-    Membership, Model, Network, Over, PortName, VrfName, name,
+    Membership, Model, Network, Over, PortName, name,
 };
 
 /// Adds the bridge of `network`, the ports of its joined endpoints, and its leg with this address.
@@ -50,7 +50,7 @@ fn leg(network: &Network, model: &Model, mac: MacAddr) -> Option<DesiredInterfac
         .filter(|(address, _)| addresses.iter().any(|subnet| subnet.contains(address)));
     Some(DesiredInterface {
         over: Over::Bridge { bridge: network.bridge.clone(), vlan: None },
-        vrf: VrfName::default(),
+        vrf: network.vrf(),
         mac: Some(mac),
         mtu: network.options.mtu,
         neighbours: neighbours.collect(),
@@ -61,6 +61,7 @@ fn leg(network: &Network, model: &Model, mac: MacAddr) -> Option<DesiredInterfac
         peer: None,
         nat: false,
         mss_clamp: false,
+        owner: None,
     })
 }
 

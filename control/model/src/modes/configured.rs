@@ -109,5 +109,6 @@ fn interface(
         peer: None,
         nat: interface.nat,
         mss_clamp: interface.mss_clamp,
+        owner: None,
     }
 }

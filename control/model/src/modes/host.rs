@@ -41,13 +41,31 @@ pub(super) fn add(config: &Config, model: &Model, desired: &mut Desired) {
         // The file's and the operator's go first.
         routes.entry(everything).or_insert_with(to_host);
     }
-    for gateway in networks().flat_map(Network::gateways) {
-        routes.insert(IpNet::from(gateway.addr()), to_host());
+    for network in networks() {
+        let routes = &mut desired.vrfs.entry(network.vrf()).or_default().routes;
+        routes.extend(network.gateways().map(|gateway| (IpNet::from(gateway.addr()), to_host())));
+    }
+    for network in networks().filter(|network| network.uplink().is_some()) {
+        from_host(network, model, desired);
     }
     let networks: BTreeMap<_, _> =
         networks().map(|network| (network.id.clone(), self::network(network))).collect();
     let ports = ports(model, &networks);
     desired.host = Some(HostPlan { device, mac, mtu, networks, ports });
+}
+
+/// Adds the host's ways to the containers of a network that has another routing table than the host's packets.
+fn from_host(network: &Network, model: &Model, desired: &mut Desired) {
+    let is_leg =
+        |leg: &DesiredInterface| leg.over == Over::Bridge { bridge: network.bridge.clone(), vlan: None };
+    let leg = desired.interfaces.iter().find(|(_, interface)| is_leg(interface));
+    let Some(leg) = leg.map(|(name, _)| name.clone()) else { return };
+    let joined = model.endpoints_of(&network.id).filter(|endpoint| endpoint.joined());
+    let routes = joined.flat_map(crate::Endpoint::addresses).map(|address| {
+        let path = Path { via: Some(address), interface: Some(leg.clone()) };
+        (IpNet::from(address), Route::Via(vec![path]))
+    });
+    desired.vrfs.entry(VrfName::default()).or_default().routes.extend(routes);
 }
 
 fn to_host() -> Route {
@@ -67,6 +85,7 @@ fn interface(mac: MacAddr, mtu: u16) -> DesiredInterface {
         peer: Some(mac),
         nat: false,
         mss_clamp: false,
+        owner: None,
     }
 }
 

@@ -5,17 +5,26 @@ pub(crate) mod configured;
 mod host;
 #[cfg(test)]
 mod tests;
+mod uplink;
 
 use crate::network::Mode;
-use crate::{Config, Desired, Model};
+use crate::{Config, Desired, Model, Uplinks};
 
-/// All ports, bridges and routes that the configuration file, Docker and the operator ask for, together.
+/// All ports, bridges and routes that the configuration file, Docker and the operator ask for, together, without what the
+/// devices of uplinks have: see [`desired_by`].
+pub fn desired(config: &Config, model: &Model) -> Desired {
+    desired_by(config, model, &Uplinks::default())
+}
+
+/// All ports, bridges and routes that the configuration file, Docker and the operator ask for, together, where the devices of
+/// uplinks are like this.
 ///
 /// Names from the file and names made for Docker never meet: [`config`](crate::config) refuses those that begin like
 /// Docker's.
-pub fn desired(config: &Config, model: &Model) -> Desired {
+pub fn desired_by(config: &Config, model: &Model, uplinks: &Uplinks) -> Desired {
     let mut desired = Desired::default();
     configured::add(config, &mut desired);
+    uplink::add(config, uplinks, &mut desired);
     let macs = model.gateway_macs();
     for network in model.networks.values() {
         match network.options.mode {
@@ -29,5 +38,6 @@ pub fn desired(config: &Config, model: &Model) -> Desired {
         }
     }
     host::add(config, model, &mut desired);
+    uplink::translate(config, model, uplinks, &mut desired);
     desired
 }

@@ -251,3 +251,93 @@ fn gateways_have_addresses_of_their_own_that_stay() {
     let after = macs(&model);
     assert!(after.iter().all(|(id, mac)| before[id] == *mac), "the others keep theirs");
 }
+
+#[test]
+fn an_uplink_is_a_port_and_what_the_kernel_has_on_its_device() {
+    let text = "[[uplink]]\ndevice = \"eth0\"";
+    let config = Config::parse("test", text, &Host::default()).unwrap();
+    let model = Model::default();
+    let ports = |desired: &Desired| desired.ports.keys().map(ToString::to_string).collect::<Vec<_>>();
+    let without = desired(&config, &model);
+    assert_eq!(ports(&without), ["uplink:eth0"]);
+    assert!(without.interfaces.is_empty() && without.vrfs.is_empty());
+    let router: std::net::IpAddr = "192.0.2.254".parse().unwrap();
+    let state = crate::UplinkState {
+        mac: [2, 0, 0, 0, 0, 1].into(),
+        mtu: 1400,
+        addresses: vec!["192.0.2.1/24".parse().unwrap()],
+        routes: [(IpNet::from(ipnet::Ipv4Net::default()), Some(router))].into(),
+        neighbours: [(router, [2, 0, 0, 0, 0, 2].into())].into(),
+    };
+    let states = Uplinks::from([("eth0".parse().unwrap(), state)]);
+    let with = desired_by(&config, &model, &states);
+    assert_eq!(ports(&with), ports(&without));
+    assert_eq!(with.ports["uplink:eth0"].mtu, 1400);
+    assert_eq!(with.interfaces.len(), 1);
+    let interface = &with.interfaces["uplink:eth0"];
+    assert_eq!((interface.vrf.as_str(), interface.neighbours.len()), ("uplink:eth0", 1));
+    assert_eq!(with.vrfs.keys().map(ToString::to_string).collect::<Vec<_>>(), ["uplink:eth0"]);
+    assert_eq!(with.vrfs["uplink:eth0"].routes.len(), 1);
+}
+
+#[test]
+fn networks_by_an_uplink_are_translated_and_reach_the_host() {
+    let text = "[[uplink]]\ndevice = \"eth0\"\nnat_ports = \"30000-30999\"";
+    let config = Config::parse("test", text, &Host::default()).unwrap();
+    let mut model = Model::default();
+    let options = NetworkOptions { uplink: "eth0".parse().ok(), ..NetworkOptions::default() };
+    let net = network(&mut model, &"1".repeat(64), options);
+    let other = network(&mut model, &"2".repeat(64), NetworkOptions::default());
+    for (id, subnet) in [(&net, "10.77.0.0/24"), (&other, "10.88.0.0/24")] {
+        let pool: IpNet = subnet.parse().unwrap();
+        let gateway = IpNet::new(pool.hosts().next().unwrap(), 24).ok();
+        model.networks.get_mut(id).unwrap().ipv4 = vec![IpamData { pool, gateway, aux: [].into() }];
+    }
+    let published = |host_ip: Option<&str>, host_port| PublishedPort {
+        protocol: Protocol::Tcp,
+        host_ip: host_ip.map(|ip| ip.parse().unwrap()),
+        host_port,
+        port: 80,
+    };
+    for (id, network, ip) in [("a", &net, "10.77.0.9/24"), ("b", &other, "10.88.0.9/24")] {
+        let endpoint = endpoint(&mut model, &id.repeat(64), network);
+        let endpoint = model.endpoints.get_mut(&endpoint).unwrap();
+        endpoint.ipv4 = Some(ip.parse().unwrap());
+        endpoint.ipv6 = None;
+        endpoint.ports = vec![published(None, 8080), published(Some("127.0.0.1"), 8081)];
+    }
+    let state = crate::UplinkState {
+        mac: [2, 0, 0, 0, 0, 1].into(),
+        mtu: 1500,
+        addresses: vec!["192.0.2.1/24".parse().unwrap(), "192.0.2.2/24".parse().unwrap()],
+        routes: [].into(),
+        neighbours: [].into(),
+    };
+    let states = Uplinks::from([("eth0".parse().unwrap(), state)]);
+    let desired = desired_by(&config, &model, &states);
+    let nat = desired.nat.unwrap();
+    assert_eq!(nat.addresses, ["192.0.2.1".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(
+        (nat.ports.to_string(), nat.inside),
+        ("30000-30999".into(), vec!["10.77.0.0/24".parse().unwrap()])
+    );
+    let mappings: Vec<_> = nat.mappings.iter().map(|m| (m.outside, m.port, m.inside)).collect();
+    assert_eq!(mappings, [("192.0.2.1".parse().ok(), 8080, "10.77.0.9".parse().unwrap())]);
+    let vrf = |name: &str| {
+        let interfaces = desired.interfaces.iter().filter(|(_, interface)| interface.vrf.as_str() == name);
+        let prefixes = desired.vrfs[name].routes.keys().map(ToString::to_string).collect::<Vec<_>>();
+        (interfaces.map(|(name, _)| name.to_string()).collect::<Vec<_>>(), prefixes)
+    };
+    let (interfaces, prefixes) = vrf("uplink:eth0");
+    assert_eq!(interfaces, ["bvi-n-111111111111", "uplink:eth0"]);
+    assert_eq!(prefixes, ["10.77.0.1/32"], "by the host");
+    let (interfaces, prefixes) = vrf("default");
+    assert_eq!(interfaces, ["bvi-n-222222222222", "host"]);
+    assert_eq!(prefixes, ["0.0.0.0/0", "10.77.0.9/32", "10.88.0.1/32", "::/0"]);
+    assert!(desired.interfaces["uplink:eth0"].nat);
+    assert_eq!(desired.interfaces["uplink:eth0"].owner, Some(PortName::host()));
+
+    model.networks.get_mut(&net).unwrap().internal = true;
+    let internal = desired_by(&config, &model, &states);
+    assert_eq!((internal.nat, internal.interfaces["bvi-n-111111111111"].vrf.as_str()), (None, "default"));
+}

@@ -28,9 +28,11 @@ fn all_options() {
         gateway_ipv4: GatewayMode::Routed,
         gateway_ipv6: GatewayMode::Routed,
         host_binding: "192.0.2.1".parse().ok(),
+        uplink: None,
     };
     assert_eq!(parsed.unwrap(), expected);
     assert_eq!(parse(&[]).unwrap(), NetworkOptions::default());
+    assert_eq!(parse(&[("uplink", "eth0")]).unwrap().uplink, "eth0".parse().ok());
 }
 
 #[test]
@@ -79,7 +81,7 @@ fn each_error_names_option_value_and_what_is_right() {
         ("icc", "yes", "true or false"),
         ("gateway_mode", "nat-unprotected", "nat, routed or isolated"),
         ("host_binding", "eth0", "an address of the host, as 192.0.2.1"),
-        ("uplink", "eth0", "host, the host's own network stack: there is no other yet"),
+        ("uplink", "eth 0", "host or the device of an [[uplink]] of the configuration"),
     ] {
         let error = parse(&[(name, value)]).unwrap_err();
         assert_eq!(error, format!("option {name}={value:?}: must be {right}"));
@@ -105,6 +107,7 @@ fn state_has_what_is_not_the_default() {
         gateway_ipv4: GatewayMode::Isolated,
         gateway_ipv6: GatewayMode::Routed,
         host_binding: "192.0.2.1".parse().ok(),
+        uplink: "eth0".parse().ok(),
         ..NetworkOptions::default()
     };
     let json = serde_json::to_string(&all).unwrap();

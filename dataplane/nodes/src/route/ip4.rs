@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use paceline_graph::{Hop, Reason, Vrf};
 use paceline_wire::flow::extract_v4;
 use paceline_wire::input::{check_v4, reach_v4};
-use paceline_wire::ipv4::{DONT_FRAGMENT, Ipv4Header};
+use paceline_wire::ipv4::{self, DONT_FRAGMENT, Ipv4Header};
 
 use super::{Family, fault, routed};
 use crate::hop;
@@ -41,13 +41,16 @@ impl Family for Ip4 {
         Ipv4Header::checked_mut(packet).is_some_and(Ipv4Header::decrement_ttl)
     }
 
+    fn is_expired(packet: &[u8]) -> bool {
+        Ipv4Header::read(packet).is_none_or(Ipv4Header::is_expired)
+    }
+
     fn address(address: u32) -> IpAddr {
         Ipv4Addr::from(address).into()
     }
 
-    /// ARP is not IP, and IPv4 has no link-local addresses that a router needs.
-    fn is_for_control(_: &[u8]) -> bool {
-        false
+    fn is_for_control(packet: &[u8]) -> bool {
+        Ipv4Header::read(packet).is_some_and(|header| ipv4::is_link_local(header.destination))
     }
 
     fn may_be_cut(packet: &[u8]) -> bool {

@@ -42,6 +42,10 @@ impl Family for Ip6 {
         Ipv6Header::read_mut(packet).is_some_and(Ipv6Header::decrement_hop_limit)
     }
 
+    fn is_expired(packet: &[u8]) -> bool {
+        Ipv6Header::read(packet).is_none_or(Ipv6Header::is_expired)
+    }
+
     fn address(address: u128) -> IpAddr {
         Ipv6Addr::from(address).into()
     }

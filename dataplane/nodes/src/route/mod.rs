@@ -55,10 +55,13 @@ pub trait Family: Send {
     /// Notes in the header that one more router was passed. `false` if that was one too many.
     fn pass(packet: &mut [u8]) -> bool;
 
+    /// Whether one more router would be one too many.
+    fn is_expired(packet: &[u8]) -> bool;
+
     /// The address in its usual form.
     fn address(address: Self::Address) -> IpAddr;
 
-    /// Whether a packet that is not routed is for control: neighbour discovery, or something for a link-local address.
+    /// Whether a packet that is not routed may be for control: neighbour discovery, or something for a link-local address.
     fn is_for_control(packet: &[u8]) -> bool;
 
     /// Whether a router may cut the packet into fragments.
@@ -240,8 +243,10 @@ fn forward<F: Family>(
     let is_long = (packet.len() as u32 > most || !packet.is_plain()) && !fits(packet, most);
     if is_long {
         packet.aux = target.mtu().into();
-        if !packet.data().get(HEADER_LEN..).is_some_and(F::may_be_cut) {
-            return Err(Reason::NeedsFragmentation);
+        let ip = packet.data().get(HEADER_LEN..).unwrap_or_default();
+        if !F::may_be_cut(ip) {
+            // A shorter one would come no further.
+            return Err(if F::is_expired(ip) { Reason::TtlExpired } else { Reason::NeedsFragmentation });
         }
         // Of a super-packet the segments are too long. Its sender would not heed a message, as it allows fragments.
         if packet.offload().is_some_and(|offload| offload.is_gso()) {

@@ -1,9 +1,9 @@
 //! Opening ports, and what is said when that fails.
 
-use paceline_buf::Pool;
+use paceline_buf::{Pool, Vector};
 use paceline_graph::Drops;
 use paceline_ports::{
-    AfxdpConfig, AfxdpContext, AfxdpPort, Io, LinkState, PacketConfig, PacketPort, Port, PortError,
+    AfxdpConfig, AfxdpContext, AfxdpPort, Filter, Io, LinkState, PacketConfig, PacketPort, Port, PortError,
     TapConfig, TapPort,
 };
 use paceline_sys::netns::{Scratch, in_time};
@@ -64,4 +64,51 @@ fn a_second_afxdp_port_on_a_queue_is_refused_and_leaks_nothing() {
     assert_eq!(pool.stats().free, 256);
     let mut again = in_time(|| open(&config)).remove(0);
     again.close(&mut Io::new(&mut pool.cache(), &drops));
+}
+
+#[test]
+fn a_shared_device_gives_what_is_ours_and_needs_all_queues() {
+    let Some(net) = Scratch::for_test() else { return };
+    net.ip("link add port address 02:00:00:00:00:01 numrxqueues 2 type veth peer name far");
+    net.up(&["port", "far"]);
+    let pool = Pool::small(256);
+    let context = AfxdpContext::new(&pool).expect("a UMEM");
+    let filter = Filter { macs: [[2, 0, 0, 0, 0, 9]].into(), ..Filter::default() };
+    let filter = Some(filter);
+    let config = AfxdpConfig { device: "port".into(), ring_size: 64, filter, ..AfxdpConfig::default() };
+    let open = |config: &AfxdpConfig| net.run(|| AfxdpPort::open(&context, config)).expect("setns");
+    let said = open(&config).err().expect("a queue without a socket").to_string();
+    assert!(said.contains("receives by 2 queues") && said.contains("ethtool -L port combined 1"), "{said}");
+    assert_eq!(pool.stats().in_use, 0);
+
+    let mut ports = open(&AfxdpConfig { queues: 2, ..config }).expect("ports");
+    let far = net.run(|| PacketPort::open(&PacketConfig { device: "far".into() }));
+    let mut far = far.expect("setns").expect("a socket");
+    let (mut cache, drops) = (pool.cache(), Drops::default());
+    let handle = ports[0].filter().expect("it is shared");
+    let mut vector = Vector::new();
+    let mut count = |ports: &mut [AfxdpPort]| {
+        for last in [1, 9] {
+            let mut packet = cache.alloc().expect("a chunk");
+            packet.set_len(60);
+            packet.data_mut().fill(0);
+            packet.data_mut()[..6].copy_from_slice(&[2, 0, 0, 0, 0, last]);
+            vector.push(packet).expect("room");
+            far.transmit(&mut Io::new(&mut cache, &drops), &mut vector);
+        }
+        for port in ports {
+            port.receive(&mut Io::new(&mut cache, &drops), &mut vector);
+        }
+        let count = vector.len();
+        cache.free_all(&mut vector);
+        count
+    };
+    assert_eq!(count(&mut ports), 1);
+    handle.set(&Filter::default()).expect("set");
+    assert_eq!(count(&mut ports), 0);
+    for port in &mut ports {
+        port.close(&mut Io::new(&mut pool.cache(), &drops));
+    }
+    assert!(ports[0].filter().is_none());
+    handle.set(&Filter::default()).expect("it does no harm");
 }

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use paceline_graph::Bucket;
 use paceline_wire::icmp::IcmpHeader;
-use paceline_wire::input::{check_v4, check_v6, is_host_v4, is_host_v6, reach_v4, reach_v6};
+use paceline_wire::input::{Martian, Reach, check_v4, check_v6, is_host_v4, is_host_v6, reach_v4, reach_v6};
 use paceline_wire::ipv4::{self, Ipv4Header};
 use paceline_wire::{icmpv4, icmpv6, ipv6, tcp};
 
@@ -264,18 +264,26 @@ fn nanos(now: Duration) -> u64 {
     now.as_nanos() as u64
 }
 
+/// Whether a packet can be for us by its addresses. From us to us are errors about our own pings: routing lets no other pass.
+fn possible(reach: Result<Reach, Martian>) -> Result<(), Fate> {
+    match reach {
+        Ok(_) | Err(Martian::Land) => Ok(()),
+        Err(_) => Err(Fate::Malformed),
+    }
+}
+
 /// Checks header and addresses. Whether the packet is a part of one.
 fn sound(packet: &[u8]) -> Result<bool, Fate> {
     if packet.first().is_some_and(|first| first >> 4 == 4) {
         let header = check_v4(packet, packet.len()).map_err(|_| Fate::Malformed)?;
-        reach_v4(header.source, header.destination).map_err(|_| Fate::Malformed)?;
+        possible(reach_v4(header.source, header.destination))?;
         if !is_host_v4(header.destination) {
             return Err(Fate::Group);
         }
         return if is_host_v4(header.source) { Ok(header.is_fragment()) } else { Err(Fate::Malformed) };
     }
     let header = check_v6(packet, packet.len()).map_err(|_| Fate::Malformed)?;
-    reach_v6(&header.source, &header.destination).map_err(|_| Fate::Malformed)?;
+    possible(reach_v6(&header.source, &header.destination))?;
     if ipv6::is_multicast(&header.destination) {
         return Err(Fate::Group);
     }

@@ -290,7 +290,14 @@ impl Engine {
         self.domains.second();
         self.listen();
         // A quiet point, for what neighbours that went have left behind.
-        let waits = self.routing().waits();
+        let (waits, acts) = {
+            let mut routing = self.routing();
+            routing.pin();
+            (routing.waits(), routing.has_actions())
+        };
+        if acts {
+            self.server.iter().for_each(Server::wake);
+        }
         if waits && let Err(error) = self.publish() {
             tracing::error!("memory of routes is not used again: {error}");
         }

@@ -172,6 +172,7 @@ impl Engine {
             peer: spec.peer,
             out: *output.first()?,
             outside: if spec.nat { self.outside() } else { Vec::new() },
+            owner: spec.owner.clone(),
         })
     }
 }

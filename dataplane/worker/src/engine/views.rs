@@ -31,8 +31,7 @@ impl Engine {
         self.listen();
         let views = self.interfaces.iter().enumerate().filter_map(|(index, i)| Some((index, i.as_ref()?)));
         let views = views.filter(|(_, i)| !is_bridge_end(&i.name));
-        let mut views: Vec<_> =
-            views.map(|(index, i)| i.view(self.bridge_of(index as u16, i))).collect();
+        let mut views: Vec<_> = views.map(|(index, i)| i.view(self.bridge_of(index as u16, i))).collect();
         views.sort_by(|a, b| a.name.cmp(&b.name));
         views
     }

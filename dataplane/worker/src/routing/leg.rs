@@ -33,6 +33,8 @@ pub(crate) struct Leg {
     pub out: Hop,
     /// Addresses of address translation that inside hosts appear under on it.
     pub outside: Vec<IpAddr>,
+    /// Name of the one behind which is who has its addresses too.
+    pub owner: Option<String>,
 }
 
 impl Leg {
@@ -63,6 +65,11 @@ impl Leg {
     /// Whether an address is its own.
     pub(crate) fn has(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|net| net.addr() == address)
+    }
+
+    /// Whether an address is its own, or the link-local one that is made of its Ethernet address.
+    pub(crate) fn answers(&self, address: IpAddr) -> bool {
+        self.has(address) || address == paceline_router::link_local(self.mac)
     }
 
     /// The address that it speaks to another from: that in the same subnet, or else the first of the family.

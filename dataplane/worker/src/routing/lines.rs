@@ -151,8 +151,9 @@ impl Lines {
 
     /// Whether a quiet point is wanted: numbers wait for it, or there are few left.
     pub(crate) fn waits(&self) -> bool {
-        !self.retired.is_empty()
-            || self.free.len() + self.table.capacity() - self.by_number.len() < Lines::FEW
+        let is_few = self.free.len() + self.table.capacity() - self.by_number.len() < Lines::FEW;
+        // What is as large as it can be does not grow by waiting.
+        !self.retired.is_empty() || is_few && self.table.capacity() < Lines::MOST
     }
 
     /// The numbers that are out of use by now, to be given to [`quiet`](Lines::quiet) after a quiet point.

@@ -51,9 +51,10 @@ pub(crate) struct Routing {
     neighbours: Neighbours<Packet>,
     /// Legs that `neighbours` knows, as it knows them.
     known: BTreeMap<u16, Leg>,
-    /// Next hops of routes, which are kept resolved; those wanted, and those that are by now.
+    /// Next hops of routes, which are kept resolved: those of now, those of the last topology, and those that cannot be.
     wanted: BTreeSet<(u16, IpAddr)>,
     pinned: BTreeSet<(u16, IpAddr)>,
+    refused: BTreeSet<(u16, IpAddr)>,
     /// What came of neighbours and is still to be done.
     actions: Vec<Action<Packet>>,
     /// The switch as a host, by number of the table.
@@ -85,6 +86,7 @@ impl Routing {
             known: BTreeMap::new(),
             wanted: BTreeSet::new(),
             pinned: BTreeSet::new(),
+            refused: BTreeSet::new(),
             actions: Vec::new(),
             locals: BTreeMap::new(),
             pings: Pings::default(),
@@ -186,9 +188,6 @@ impl Routing {
         let neighbours = &self.neighbours;
         for (at, table) in self.tables.iter_mut().enumerate() {
             let legs = &self.legs;
-            table
-                .found
-                .retain(|address, interface| legs.get(interface).is_some_and(|leg| leg.covers(*address)));
             let wanted = table.wanted(legs, topology.vrfs.get(&*table.name).unwrap_or(&none));
             let gone: Vec<IpNet> = table
                 .iter()
@@ -198,6 +197,10 @@ impl Routing {
             for prefix in gone {
                 table.remove(prefix, &mut self.lines);
             }
+            table.found.retain(|address, interface| {
+                let want = wanted.get(&IpNet::from(*address));
+                want.is_some_and(|want| want.next_hops().eq([(*interface, *address)]))
+            });
             let different: HashSet<&Want> = wanted.values().collect();
             self.lines.reserve(different.into_iter().map(Want::lines).sum::<usize>() + SPARE_LINES);
             for (prefix, want) in wanted {

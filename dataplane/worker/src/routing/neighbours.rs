@@ -18,7 +18,6 @@ impl Routing {
             .filter(|known| !legs().any(|leg| leg.number == known.number && leg.name == known.name));
         for leg in gone {
             self.neighbours.remove_interface(leg.number, out);
-            self.pinned.retain(|(interface, _)| *interface != leg.number);
         }
         for leg in legs() {
             let known = self.known.get(&leg.number).filter(|known| known.name == leg.name);
@@ -45,12 +44,32 @@ impl Routing {
         for (interface, address) in self.pinned.difference(&self.wanted) {
             self.neighbours.unpin(*interface, *address);
         }
-        for (interface, address) in self.wanted.difference(&self.pinned) {
-            if let Err(error) = self.neighbours.pin(now, *interface, *address, out) {
-                let name = self.legs.get(interface).map_or("?", |leg| &leg.name);
-                tracing::warn!(interface = name, "next hop {address} cannot be asked for: {error}");
+        self.pinned.clone_from(&self.wanted);
+        self.refused.retain(|hop| self.wanted.contains(hop));
+        self.pin();
+    }
+
+    /// Has next hops asked for that are not kept resolved yet: new ones, and those for which there was no room before.
+    pub(crate) fn pin(&mut self) {
+        let now = self.now();
+        for (interface, address) in &self.wanted {
+            if self.neighbours.is_pinned(*interface, *address) {
+                continue;
+            }
+            match self.neighbours.pin(now, *interface, *address, &mut self.actions) {
+                Ok(()) => _ = self.refused.remove(&(*interface, *address)),
+                // Said once.
+                Err(error) if self.refused.insert((*interface, *address)) => {
+                    let name = self.legs.get(interface).map_or("?", |leg| &leg.name);
+                    tracing::warn!(interface = name, "next hop {address} cannot be asked for: {error}");
+                }
+                Err(_) => {}
             }
         }
-        self.pinned.clone_from(&self.wanted);
+    }
+
+    /// Whether something is to be done about neighbours by the thread that serves packets.
+    pub(crate) fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
     }
 }

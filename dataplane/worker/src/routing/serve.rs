@@ -72,16 +72,27 @@ impl Routing {
             way.cache.free(packet);
             return self.act(now, way);
         }
-        let own_link_local =
-            |leg: &Leg| destination(packet.data()) == Some(paceline_router::link_local(leg.mac).into());
-        let is_ours = packet.reason != Reason::LinkLocal as u16
-            || self.legs.get(&packet.rx).is_some_and(own_link_local);
+        if let Some((hop, number, header)) = self.owner_of(&packet) {
+            let Some(ethernet) = packet.data_mut().get_mut(..header.len()) else {
+                return way.drop(packet, Reason::Runt);
+            };
+            ethernet.copy_from_slice(&header);
+            (packet.tx, packet.feature) = (number, 0);
+            way.send(hop, packet);
+            return;
+        }
+        // Routes lead here with the switch's addresses, but for those that mean something on one link alone.
+        let is_own =
+            |leg: &Leg| destination(packet.data()).is_some_and(|to| is_link_local(to) && leg.answers(to));
+        let is_ours =
+            packet.reason == Reason::NobodyHome as u16 || self.legs.get(&packet.rx).is_some_and(is_own);
         // Nothing that the switch itself takes comes in super-packets.
         let offload = packet.offload().filter(|offload| offload.needs_csum() || offload.is_gso());
         let is_whole =
             offload.is_none_or(|offload| !offload.is_gso() && finish_checksum(&mut packet, &offload).is_ok());
         if !is_ours || !is_whole {
-            return way.drop(packet, Reason::NobodyHome);
+            let reason = if is_ours { Reason::NobodyHome } else { Reason::of(packet.reason) };
+            return way.drop(packet, reason);
         }
         self.scratch.clear();
         packet.segments().for_each(|segment| self.scratch.extend_from_slice(segment));
@@ -89,8 +100,17 @@ impl Routing {
         way.cache.free(packet);
         if let (Some(leg), Some(ip)) = (self.legs.get(&rx), self.scratch.get(HEADER_LEN..)) {
             let local = self.locals.entry(domain).or_insert_with(|| Local::new(now, Limits::default()));
-            local.input(now, ip, |answer| emit(way, leg, domain, answer));
+            let (neighbours, actions) = (&mut self.neighbours, &mut self.actions);
+            local.input(now, ip, |answer| {
+                let Some(packet) = own(way, leg, domain, answer) else { return };
+                match destination(packet.data()).filter(|to| is_link_local(*to)) {
+                    // No routing node takes it.
+                    Some(to) => neighbours.want(now, leg.number, to, packet, actions),
+                    None => route(way, packet),
+                }
+            });
         }
+        self.act(now, way);
     }
 
     /// Does what the time has come for. When there is more to do; `None`: never.
@@ -133,6 +153,18 @@ impl Routing {
         }
     }
 
+    /// Who else has the address that a packet is for: the way to it by a link of two, its interface, and the addresses there.
+    fn owner_of(&self, packet: &Packet) -> Option<(Hop, u16, [u8; 12])> {
+        let (rx, to) = (self.legs.get(&packet.rx)?, destination(packet.data())?);
+        let has = |leg: &&Leg| leg.vrf == rx.vrf && (leg.has(to) || leg.outside.contains(&to));
+        let owner = self.legs.values().filter(has).find_map(|leg| leg.owner.as_deref())?;
+        let out = self.legs.values().find(|leg| *leg.name == *owner && leg.number != packet.rx)?;
+        let mut header = [0; 12];
+        header[..6].copy_from_slice(&out.peer?.octets());
+        header[6..].copy_from_slice(&out.mac.octets());
+        Some((out.out, out.number, header))
+    }
+
     /// Carries out what came of neighbours.
     pub(crate) fn act(&mut self, _now: Duration, way: &mut Way) {
         let mut actions = std::mem::take(&mut self.actions);
@@ -147,7 +179,7 @@ impl Routing {
                 }
                 Action::Resolved { interface, address, mac } => self.resolved(interface, address, mac),
                 Action::Lost { interface, address } => self.lost(interface, address),
-                Action::Release { packet, .. } => self.release(packet, way),
+                Action::Release { packet, interface, mac } => self.release(packet, interface, mac, way),
                 Action::GiveUp { mut packet, cause } if cause.is_told() => {
                     packet.reason = Reason::NoNeighbour as u16;
                     way.send(hop::ICMP_ERROR, packet);
@@ -168,21 +200,48 @@ impl Routing {
     }
 
     /// A packet whose neighbour is known by now, back to where it came from.
-    fn release(&mut self, packet: Packet, way: &mut Way) {
-        let is_known = match self.lines.target(packet.aux) {
-            Some(Target::Neighbour(..)) => true,
-            // It has a route of its own by now, unless there was no room for one.
-            Some(Target::Glean(_)) => destination(packet.data())
-                .zip(self.tables.get(usize::from(packet.domain)))
-                .and_then(|(address, table)| table.find(address))
-                .is_some_and(|(_, number)| !matches!(self.lines.target(number), Some(Target::Glean(_)))),
+    fn release(&mut self, packet: Packet, interface: u16, mac: Mac, way: &mut Way) {
+        let to = destination(packet.data());
+        if to.is_some_and(is_link_local) {
+            return self.send_on_link(packet, interface, mac, way);
+        }
+        let is_known = match (self.lines.target(packet.aux), to) {
+            (Some(Target::Neighbour(..)), _) => true,
+            (Some(Target::Glean(_)), Some(address)) => {
+                let domain = usize::from(packet.domain);
+                // It was known before anything led to it by way of this interface.
+                self.has_way(domain, address) || {
+                    self.resolved(interface, address, mac);
+                    self.has_way(domain, address)
+                }
+            }
             _ => false,
         };
-        if !is_known {
-            return way.drop(packet, Reason::NoNeighbour);
+        if is_known {
+            route(way, packet);
+        } else {
+            way.drop(packet, Reason::NoNeighbour);
         }
-        let is_v4 = ethernet::ethertype(packet.data()) == Some(ETHERTYPE_IPV4);
-        way.send(if is_v4 { hop::IP4_ROUTE } else { hop::IP6_ROUTE }, packet);
+    }
+
+    /// Whether routing a packet leads further than to a question about its destination.
+    fn has_way(&self, domain: usize, address: IpAddr) -> bool {
+        let found = self.tables.get(domain).and_then(|table| table.find(address));
+        found.is_some_and(|(_, number)| !matches!(self.lines.target(number), Some(Target::Glean(_))))
+    }
+
+    /// Sends an IP packet of the switch's own to a station on a link.
+    fn send_on_link(&self, mut packet: Packet, interface: u16, mac: Mac, way: &mut Way) {
+        let (Some(leg), Some(ethertype)) = (self.legs.get(&interface), ethernet::ethertype(packet.data()))
+        else {
+            return way.drop(packet, Reason::NoNeighbour);
+        };
+        // There is room for it: it has one.
+        let _ = ethernet::write_header(packet.data_mut(), mac, leg.mac, ethertype);
+        (packet.tx, packet.aux, packet.feature) = (interface, leg.mtu.into(), 0);
+        let is_long = packet.total_len() > HEADER_LEN + usize::from(leg.mtu);
+        let hop = if is_long && ethertype == ETHERTYPE_IPV4 { hop::IP4_FRAGMENT } else { leg.out };
+        way.send(hop, packet);
     }
 
     /// A neighbour has this MAC address from now on, and a route of its own.
@@ -192,7 +251,9 @@ impl Routing {
         self.lines.set(link, address, Some(mac));
         let Some(table) = self.tables.iter_mut().find(|table| *table.name == *leg.vrf) else { return };
         let prefix = IpNet::from(address);
-        if !leg.covers(address) || table.get(prefix).is_some() {
+        // Only where its destination would be asked for on this link: other routes go first.
+        let asked = table.find(address).and_then(|(_, number)| self.lines.target(number));
+        if !matches!(asked, Some(Target::Glean(link)) if link.interface == interface) {
             return;
         }
         // Without a number left there is no route: packets for it are left to control, which drops them.
@@ -229,15 +290,35 @@ fn destination(frame: &[u8]) -> Option<IpAddr> {
     }
 }
 
+/// Whether an address means something on its link alone.
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}
+
 /// Sends an IP packet of the switch's own to the routing node, as if it had come in by a leg.
 pub(super) fn emit(way: &mut Way, leg: &Leg, domain: u16, ip: &[u8]) {
+    if let Some(packet) = own(way, leg, domain, ip) {
+        route(way, packet);
+    }
+}
+
+/// Gives a packet to the routing node of its version.
+fn route(way: &mut Way, packet: Packet) {
+    let is_v4 = ethernet::ethertype(packet.data()) == Some(ETHERTYPE_IPV4);
+    way.send(if is_v4 { hop::IP4_ROUTE } else { hop::IP6_ROUTE }, packet);
+}
+
+/// An IP packet of the switch's own, as if it had come in by a leg. `None` without a buffer.
+fn own(way: &mut Way, leg: &Leg, domain: u16, ip: &[u8]) -> Option<Packet> {
     let is_v4 = ip.first().is_some_and(|first| first >> 4 == 4);
     let mut header = [0; HEADER_LEN];
     let ethertype = if is_v4 { ETHERTYPE_IPV4 } else { ETHERTYPE_IPV6 };
     // There is room for it.
     let _ = ethernet::write_header(&mut header, leg.mac, leg.mac, ethertype);
-    if let Some(mut packet) = copy_in(&mut way.cache, &[&header[..], ip].concat()) {
-        (packet.rx, packet.domain) = (leg.number, domain);
-        way.send(if is_v4 { hop::IP4_ROUTE } else { hop::IP6_ROUTE }, packet);
-    }
+    let mut packet = copy_in(&mut way.cache, &[&header[..], ip].concat())?;
+    (packet.rx, packet.domain) = (leg.number, domain);
+    Some(packet)
 }

@@ -1,6 +1,6 @@
 //! One routing table (VRF): the routes that there should be, and those that there are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -143,9 +143,10 @@ impl Table {
     }
 
     /// All routes that there should be, by what wins: those of the configuration, those of addresses and neighbours that do not
-    /// change, neighbours that were found. Routes by interfaces that are not there are left out.
+    /// change, neighbours that were found where nothing else leads. Routes by interfaces that are not there are left out.
     pub(crate) fn wanted(&self, legs: &BTreeMap<u16, Leg>, spec: &VrfSpec) -> BTreeMap<IpNet, Want> {
-        let legs: Vec<&Leg> = legs.values().filter(|leg| *leg.vrf == *self.name).collect();
+        let everywhere: Vec<&Leg> = legs.values().collect();
+        let legs: Vec<&Leg> = everywhere.iter().copied().filter(|leg| *leg.vrf == *self.name).collect();
         let mut all = BTreeMap::new();
         for leg in &legs {
             subnets(leg, &mut all);
@@ -162,18 +163,38 @@ impl Table {
                 all.insert(IpNet::from(*address), Want::One(Target::Act(Action::Translate)));
             }
         }
-        for (address, interface) in &self.found {
-            if let Some(leg) = legs.iter().find(|leg| leg.number == *interface) {
-                let target = Target::Neighbour(leg.link(version(*address)), *address);
-                all.entry(IpNet::from(*address)).or_insert(Want::One(target));
-            }
-        }
         for (prefix, route) in &spec.routes {
-            if let Some(want) = resolve(*prefix, route, &legs) {
+            if let Some(want) = resolve(*prefix, route, &legs, &everywhere) {
                 all.insert(*prefix, want);
             }
         }
+        let found: Vec<(IpNet, Want)> = self.still_found(&legs, &all).collect();
+        all.extend(found);
         all
+    }
+
+    /// The routes of neighbours that were found, and that the others still ask for on the link they are on.
+    fn still_found<'a>(
+        &'a self,
+        legs: &'a [&Leg],
+        all: &'a BTreeMap<IpNet, Want>,
+    ) -> impl Iterator<Item = (IpNet, Want)> + 'a {
+        let lengths: BTreeSet<(bool, u8)> = if self.found.is_empty() {
+            BTreeSet::new()
+        } else {
+            all.keys().map(|prefix| (prefix.addr().is_ipv4(), prefix.prefix_len())).collect()
+        };
+        let best = move |address: IpAddr| {
+            let of_family = lengths.iter().rev().filter(|(is_v4, _)| *is_v4 == address.is_ipv4());
+            let mut prefixes = of_family.filter_map(|(_, length)| IpNet::new(address, *length).ok());
+            prefixes.find_map(|prefix| all.get(&prefix.trunc()))
+        };
+        self.found.iter().filter_map(move |(address, interface)| {
+            let leg = legs.iter().find(|leg| leg.number == *interface)?;
+            let link = leg.link(version(*address));
+            let is_asked_for = best(*address) == Some(&Want::One(Target::Glean(link)));
+            is_asked_for.then(|| (IpNet::from(*address), Want::One(Target::Neighbour(link, *address))))
+        })
     }
 }
 
@@ -195,11 +216,12 @@ fn subnets(leg: &Leg, all: &mut BTreeMap<IpNet, Want>) {
     }
 }
 
-/// What a configured route comes to; nothing if no path has an interface.
-pub(crate) fn resolve(prefix: IpNet, route: &RouteSpec, legs: &[&Leg]) -> Option<Want> {
+/// What a configured route comes to; nothing if no path has an interface. One that is named may be of another table than `legs`.
+fn resolve(prefix: IpNet, route: &RouteSpec, legs: &[&Leg], everywhere: &[&Leg]) -> Option<Want> {
     let action = match route {
         RouteSpec::Via(paths) => {
-            let mut targets: Vec<Target> = paths.iter().filter_map(|p| path(prefix, p, legs)).collect();
+            let mut targets: Vec<Target> =
+                paths.iter().filter_map(|p| path(prefix, p, legs, everywhere)).collect();
             targets.dedup();
             return match targets.len() {
                 0 => None,
@@ -214,9 +236,9 @@ pub(crate) fn resolve(prefix: IpNet, route: &RouteSpec, legs: &[&Leg]) -> Option
     Some(Want::One(Target::Act(action)))
 }
 
-fn path(prefix: IpNet, path: &PathSpec, legs: &[&Leg]) -> Option<Target> {
+fn path(prefix: IpNet, path: &PathSpec, legs: &[&Leg], everywhere: &[&Leg]) -> Option<Target> {
     let leg = match (&path.interface, path.via) {
-        (Some(name), _) => legs.iter().find(|leg| *leg.name == **name),
+        (Some(name), _) => everywhere.iter().find(|leg| *leg.name == **name),
         (None, Some(via)) => legs.iter().find(|leg| leg.covers(via)),
         (None, None) => None,
     }?;
@@ -225,6 +247,8 @@ fn path(prefix: IpNet, path: &PathSpec, legs: &[&Leg]) -> Option<Target> {
     Some(match (leg.peer, path.via) {
         (Some(peer), _) => Target::Peer(link, peer),
         (None, Some(via)) => Target::Neighbour(link, via),
+        // A route to one address needs no other one for its neighbour.
+        (None, None) if prefix == IpNet::from(prefix.addr()) => Target::Neighbour(link, prefix.addr()),
         (None, None) => Target::Glean(link),
     })
 }

@@ -3,7 +3,7 @@
 use super::{DUAL, SUBNET, cases};
 use crate::container::Container;
 use crate::engine::Engine;
-use crate::host::{Host, Veth};
+use crate::outside::Outside;
 use crate::place::{BOTH, Place, Speech};
 use crate::switch::Switch;
 
@@ -28,46 +28,6 @@ cases![
 /// Options of a second network.
 const OTHER: [&str; 5] = ["--subnet", "10.88.0.0/24", "--ipv6", "--subnet", "fd88::/64"];
 const GATEWAYS: [&str; 2] = ["10.77.0.1", "fd77::1"];
-
-/// Another host, which is a neighbour of the Docker host.
-struct Outside<'e> {
-    // First: the host's end goes with it.
-    _veth: Veth<'e>,
-    host: Host,
-}
-
-impl<'e> Outside<'e> {
-    /// Its addresses, and those of the Docker host there.
-    const OWN: [&'static str; 2] = ["192.0.2.10", "2001:db8::10"];
-    const DOCKER_HOST: [&'static str; 2] = ["192.0.2.1", "2001:db8::1"];
-
-    fn new(engine: &'e Engine) -> Self {
-        let host = Host::with_ipv6();
-        let veth = Veth::new(engine, "outside0", &host, "eth0");
-        for (address, options) in [("192.0.2.1/24", ""), ("2001:db8::1/64", "nodad")] {
-            let words = ["address", "add", address, "dev", "outside0", options];
-            veth.ip(words
-                .split_last()
-                .map_or(&[], |(last, rest)| if last.is_empty() { rest } else { &words }))
-                .ok();
-        }
-        host.ip("address add 192.0.2.10/24 dev eth0");
-        host.ip("address add 2001:db8::10/64 dev eth0 nodad");
-        host.up("eth0");
-        host.ip("link set dev lo up");
-        Self { _veth: veth, host }
-    }
-
-    fn place(&self) -> Place {
-        Place::host(&self.host)
-    }
-
-    /// Lets it send to a network by the Docker host.
-    fn route(&self, net: &str) {
-        let via = Self::DOCKER_HOST[usize::from(net.contains(':'))];
-        self.host.ip(&format!("route add {net} via {via}"));
-    }
-}
 
 /// A container's addresses.
 fn addresses(container: &Container<'_>, network: &crate::network::Network<'_>) -> [String; 2] {

@@ -11,9 +11,13 @@ mod gateways;
 mod harness;
 mod lifecycle;
 mod nat;
+mod neighbours;
 mod networks;
-mod operator;
+pub mod operator;
 mod restart;
+mod routes;
+mod routing;
+mod uplinks;
 
 use crate::engine::Engine;
 
@@ -47,6 +51,7 @@ pub fn all() -> impl Iterator<Item = Named> {
         ("networks", networks::CASES),
         ("gateways", gateways::CASES),
         ("nat", nat::CASES),
+        ("uplinks", uplinks::CASES),
         ("attach", attach::CASES),
         ("restart", restart::CASES),
         ("bad_input", bad_input::CASES),
@@ -55,6 +60,9 @@ pub fn all() -> impl Iterator<Item = Named> {
         ("files", files::CASES),
         ("devices", devices::CASES),
         ("frames", frames::CASES),
+        ("routing", routing::CASES),
+        ("neighbours", neighbours::CASES),
+        ("routes", routes::CASES),
     ];
     files.into_iter().flat_map(|(file, cases)| cases.iter().map(move |(name, case)| (file, *name, *case)))
 }

@@ -44,6 +44,7 @@ macro_rules! at {
 mod interface;
 mod nat;
 mod route;
+mod uplink;
 
 /// Collects problems, each with the place of the value it is about.
 struct Checks<'t> {
@@ -93,6 +94,7 @@ pub(super) fn problems(config: &Config, host: &Host, document: &DeTable<'_>) -> 
     interface::interfaces(config, &member_of, &mut checks);
     route::routes(config, &mut checks);
     nat::nat(config, &mut checks);
+    uplink::uplinks(config, &mut checks);
     checks.problems
 }
 
@@ -144,9 +146,13 @@ fn names<'c>(config: &'c Config, checks: &mut Checks<'_>) -> BTreeSet<&'c PortNa
 /// Refuses names of ports and interfaces that are made for Docker.
 fn reserved(name: &PortName, what: &str, path: &[Step], checks: &mut Checks<'_>) {
     let text = name.as_str();
-    for (prefix, whose) in [(PortName::DOCKER, "endpoints"), (PortName::BVI, "gateways")] {
+    for (prefix, whose) in [
+        (PortName::DOCKER, "Docker's endpoints"),
+        (PortName::BVI, "Docker's gateways"),
+        (PortName::UPLINK, "uplinks"),
+    ] {
         checks.expect(!text.starts_with(prefix), path, || {
-            format!("{what} {text:?}: names that begin with {prefix:?} are those of Docker's {whose}")
+            format!("{what} {text:?}: names that begin with {prefix:?} are those of {whose}")
         });
     }
     checks.expect(text != PortName::HOST, path, || {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Checks, Step};
 use crate::config::Config;
 use crate::route::{Part, problems};
-use crate::{Desired, modes};
+use crate::{Desired, PortName, modes};
 
 pub(super) fn vrfs(config: &Config, checks: &mut Checks<'_>) {
     let mut seen = BTreeSet::new();
@@ -13,6 +13,9 @@ pub(super) fn vrfs(config: &Config, checks: &mut Checks<'_>) {
         let name = vrf.name.as_str();
         let path = at!["vrf", index, "name"];
         checks.expect(seen.insert(name), path, || format!("VRF {name:?}: is there twice"));
+        checks.expect(!name.starts_with(PortName::UPLINK), path, || {
+            format!("VRF {name:?}: names that begin with {:?} are those of uplinks", PortName::UPLINK)
+        });
     }
 }
 

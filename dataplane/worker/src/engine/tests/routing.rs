@@ -38,6 +38,7 @@ fn routed(n: u8, over: OverSpec, address: &str, neighbours: &[(&str, u8)]) -> Ro
         peer: None,
         nat: false,
         mss_clamp: false,
+        owner: None,
     }
 }
 
@@ -174,6 +175,92 @@ fn the_switch_answers_for_its_own_addresses() {
     peers[0].send(&packet(host_mac(1), router_mac(1), "10.0.0.1", "10.1.0.99", 64));
     let told = next(&peers[0], |frame| frame.len() > 35 && frame[12] == 8 && frame[34..36] == [3, 1]);
     assert!(told.is_some(), "host unreachable");
+    full_again(engine);
+}
+
+/// Answers a question about a host behind interface c, and waits until it is known.
+fn answer(engine: &Engine, peers: &[MemoryPeer; 3], host: [u8; 4], mac: Mac) {
+    let asked = next(&peers[2], |frame| Arp::parse(frame).is_ok_and(|arp| arp.target == host));
+    let mut reply = [0; arp::FRAME_LEN];
+    let question = Arp::parse(&asked.expect("asked")).expect("ARP");
+    question.reply(mac).write(question.sender_mac, &mut reply).expect("room");
+    peers[2].send(&reply);
+    let address = IpAddr::from(host).to_string();
+    eventually(|| engine.neighbours().iter().any(|n| n.address == address && n.mac.is_some()));
+}
+
+#[test]
+fn what_was_found_goes_on_when_the_interface_is_another() {
+    let mut engine = engine(1, Mode::Adaptive);
+    let peers = ["a", "b", "c"].map(|name| attach(&mut engine, name));
+    engine.configure(spec()).expect("configured");
+    let ask = || packet(host_mac(1), router_mac(1), "10.0.0.1", "10.1.0.77", 64);
+    peers[0].send(&ask());
+    answer(&engine, &peers, [10, 1, 0, 77], host_mac(9));
+    assert!(comes(&peers[2], &packet(router_mac(3), host_mac(9), "10.0.0.1", "10.1.0.77", 63)));
+    let mut topology = spec();
+    let leg = topology.routed.get_mut("c").expect("there");
+    (leg.mac, leg.mtu) = (Some(router_mac(5)), 1000);
+    engine.configure(topology.clone()).expect("configured");
+    peers[0].send(&ask());
+    assert!(comes(&peers[2], &packet(router_mac(5), host_mac(9), "10.0.0.1", "10.1.0.77", 63)));
+    // What is more special goes first, and what was found is found again afterwards.
+    let more = (net("10.1.0.64/26"), RouteSpec::Blackhole);
+    topology.vrfs.get_mut("default").expect("there").routes.extend([more]);
+    engine.configure(topology).expect("configured");
+    peers[0].send(&ask());
+    eventually(|| engine.drops().iter().any(|d| d.name == "ip4-route" && d.reason == "blackhole"));
+    engine.configure(spec()).expect("configured");
+    peers[0].send(&ask());
+    assert!(comes(&peers[2], &packet(router_mac(3), host_mac(9), "10.0.0.1", "10.1.0.77", 63)));
+    full_again(engine);
+}
+
+#[test]
+fn what_an_interface_alone_leads_to_is_asked_for_there() {
+    let mut engine = engine(1, Mode::Adaptive);
+    let peers = ["a", "b", "c"].map(|name| attach(&mut engine, name));
+    let mut topology = spec();
+    let by = || RouteSpec::Via(vec![PathSpec { via: None, interface: Some("c".into()) }]);
+    let routes = [(net("10.4.0.0/16"), by()), (net("10.5.0.7/32"), by())];
+    topology.vrfs.get_mut("default").expect("there").routes.extend(routes);
+    engine.configure(topology.clone()).expect("configured");
+    for round in 0..3 {
+        for (n, to) in [(8, [10, 4, 0, 7]), (9, [10, 5, 0, 7])] {
+            let words = IpAddr::from(to).to_string();
+            peers[0].send(&packet(host_mac(1), router_mac(1), "10.0.0.1", &words, 64));
+            if round == 0 {
+                answer(&engine, &peers, to, host_mac(n));
+            }
+            let want = packet(router_mac(3), host_mac(n), "10.0.0.1", &words, 63);
+            assert!(comes(&peers[2], &want), "{words}, round {round}");
+        }
+        engine.configure(topology.clone()).expect("configured");
+    }
+    full_again(engine);
+}
+
+#[test]
+fn next_hops_without_room_are_asked_for_when_there_is_some() {
+    let mut engine = engine(1, Mode::Adaptive);
+    let _peers = ["a", "b", "c"].map(|name| attach(&mut engine, name));
+    let mut topology = spec();
+    topology.routed.get_mut("c").expect("there").addresses = vec![net("10.1.0.254/16")];
+    let routes = |engine: &mut Engine, numbers: std::ops::Range<u16>| {
+        let mut topology = topology.clone();
+        let hop = |n: u16| IpAddr::from([10, 1, 100 + (n >> 8) as u8, n as u8]);
+        let routes = &mut topology.vrfs.get_mut("default").expect("there").routes;
+        routes.extend(numbers.clone().map(|n| {
+            let path = PathSpec { via: Some(hop(n)), interface: None };
+            (net(&format!("20.{}.{}.0/24", n >> 8, n & 255)), RouteSpec::Via(vec![path]))
+        }));
+        engine.configure(topology).expect("configured");
+        let asked: Vec<String> = engine.neighbours().into_iter().map(|n| n.address).collect();
+        numbers.filter(|n| asked.contains(&hop(*n).to_string())).count()
+    };
+    assert_eq!(routes(&mut engine, 0..4200), 4096, "all that there is room for");
+    engine.second();
+    assert_eq!(routes(&mut engine, 104..4200), 4096, "all");
     full_again(engine);
 }
 

@@ -11,6 +11,7 @@ mod streams;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
 
 use bind::Bound;
 use paceline_model::{EndpointId, PortRequest, Protocol, PublishedPort};
@@ -20,6 +21,9 @@ use crate::error::PortsError;
 
 /// Ports to choose from when any will do: the dynamic ones (RFC 6335, section 6), but for the first, as Docker does.
 const ANY: (u16, u16) = (49153, 65535);
+
+/// Longest time that a freed port's sockets take to be closed.
+const CLOSING: Duration = Duration::from_millis(200);
 
 /// A container's addresses. Leave out that of a family in which the host does not translate ([`GatewayMode::Nat`]).
 ///
@@ -40,6 +44,8 @@ pub struct Ports {
     held: BTreeMap<EndpointId, Vec<Held>>,
     /// Where to look first when any port will do: what was freed just now is taken last.
     next: u16,
+    /// When ports were freed last: their sockets are closed a moment later.
+    freed: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -66,7 +72,7 @@ impl Drop for Holder {
 
 impl Default for Ports {
     fn default() -> Self {
-        Self { held: BTreeMap::new(), next: ANY.0 }
+        Self { held: BTreeMap::new(), next: ANY.0, freed: None }
     }
 }
 
@@ -133,12 +139,18 @@ impl Ports {
 
     /// Frees all ports of an endpoint, and ends the connections that are passed on. Fine when it has none.
     pub fn release(&mut self, endpoint: &EndpointId) {
-        self.held.remove(endpoint);
+        if self.held.remove(endpoint).is_some() {
+            self.freed = Some(Instant::now());
+        }
     }
 
     /// Frees all ports of endpoints that are not to be kept.
     pub fn keep(&mut self, is_kept: impl Fn(&EndpointId) -> bool) {
+        let before = self.held.len();
         self.held.retain(|endpoint, _| is_kept(endpoint));
+        if self.held.len() < before {
+            self.freed = Some(Instant::now());
+        }
     }
 
     /// What an endpoint has published.
@@ -176,7 +188,16 @@ impl Ports {
 
     /// Binds all sockets of a port.
     fn bind(&self, protocol: Protocol, ip: Option<IpAddr>, port: u16) -> Result<Vec<Bound>, PortsError> {
-        bind::all(protocol, ip, port).map_err(|error| match error {
+        let mut bound = bind::all(protocol, ip, port);
+        // It may be one of ours that was freed just now.
+        while matches!(bound, Err(PortsError::InUse(_)))
+            && self.freed.is_some_and(|freed| freed.elapsed() < CLOSING)
+            && self.holder(protocol, ip, port).is_none()
+        {
+            std::thread::sleep(Duration::from_millis(2));
+            bound = bind::all(protocol, ip, port);
+        }
+        bound.map_err(|error| match error {
             PortsError::InUse(place) => match self.holder(protocol, ip, port) {
                 Some(by) => PortsError::Published { port: place, by: by.clone() },
                 None => PortsError::InUse(place),

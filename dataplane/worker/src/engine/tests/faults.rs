@@ -24,12 +24,21 @@ enum Fault {
 struct Faulty {
     fault: Fault,
     flag: Arc<AtomicBool>,
+    /// It hangs.
+    hangs: Arc<AtomicBool>,
     frames: usize,
 }
 
 fn faulty(fault: Fault) -> (Box<dyn Port>, Arc<AtomicBool>) {
     let flag = Arc::new(AtomicBool::new(false));
-    (Box::new(Faulty { fault, flag: Arc::clone(&flag), frames: 0 }), flag)
+    (Box::new(Faulty { fault, flag: Arc::clone(&flag), hangs: Arc::default(), frames: 0 }), flag)
+}
+
+/// A port that hangs as long as the first flag is up; the second one says that it does.
+fn hanging() -> (Box<dyn Port>, Arc<AtomicBool>, Arc<AtomicBool>) {
+    let (flag, hangs) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let port = Faulty { fault: Fault::Hang, flag: Arc::clone(&flag), hangs: Arc::clone(&hangs), frames: 0 };
+    (Box::new(port), flag, hangs)
 }
 
 impl Port for Faulty {
@@ -42,6 +51,7 @@ impl Port for Faulty {
             Fault::Panic if self.flag.load(Relaxed) => panic!("as the test wants it"),
             Fault::Hang => {
                 while self.flag.load(Relaxed) {
+                    self.hangs.store(true, Relaxed);
                     std::thread::yield_now();
                 }
             }
@@ -91,13 +101,13 @@ fn what_a_port_drops_is_not_counted_as_sent() {
 #[test]
 fn an_answer_that_comes_late_is_not_taken_for_another() {
     let mut engine = engine(2, Mode::Poll);
-    let (port, flag) = faulty(Fault::Hang);
+    let (port, flag, hangs) = hanging();
     engine.attach("a", vec![port]).expect("attached");
     let b = attach(&mut engine, "b");
     engine.patience = Duration::from_millis(50);
     flag.store(true, Relaxed);
-    // It may take a command before it hangs.
-    eventually(|| matches!(engine.configure(topology(&["a", "b"])), Err(EngineError::Worker(0))));
+    // It may take a command before it hangs, and be late without hanging.
+    eventually(|| engine.configure(topology(&["a", "b"])).is_err() && hangs.load(Relaxed));
     for _ in 0..3 {
         assert!(matches!(engine.detach("a"), Err(EngineError::Worker(0))));
     }

@@ -20,10 +20,8 @@ impl Plan {
     pub fn for_host(identity: &[u8]) -> Self {
         let v4 = [([10, 200, 0, 0], 13), ([172, 30, 0, 0], 15), ([192, 168, 192, 0], 18)];
         let v4 = v4.map(|(address, len)| IpNet::V4(Ipv4Net::new_assert(address.into(), len)));
-        // FNV-1a: spreads any identity over 40 bits, and never changes with a library.
-        let hash = identity.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        // Spreads any identity over 40 bits.
+        let hash = paceline_sys::fnv1a(identity.iter().copied());
         let id = u128::from((hash ^ (hash >> 40)) & 0xff_ffff_ffff);
         let v6 = Ipv6Addr::from_bits(0xfd << 120 | id << 80);
         Self { v4: v4.to_vec(), v6: vec![IpNet::V6(Ipv6Net::new_assert(v6, 48))] }

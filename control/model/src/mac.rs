@@ -26,10 +26,7 @@ impl MacAddr {
     /// The `nth` of the addresses that are made of a text: 02 and 40 bits of its hash, of which one is set so that the address
     /// is none of 02:42, where those of containers are. Locally administered; the same for the same text at all times.
     pub fn made_of(text: &str, nth: u64) -> Self {
-        // FNV-1a.
-        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = paceline_sys::fnv1a(text.bytes());
         let [_, _, mut octets @ ..] = (hash ^ hash >> 40).wrapping_add(nth).to_be_bytes();
         octets[0] = 0x02;
         octets[1] |= 0x80;

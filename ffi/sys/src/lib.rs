@@ -17,12 +17,14 @@ compile_error!("AF_PACKET hands over virtio-net headers in host order and Paceli
 
 pub mod cpu;
 pub mod ethtool;
+mod hash;
 pub mod link;
 pub mod netns;
 pub mod region;
 pub mod vnet;
 pub mod wake;
 
+pub use hash::fnv1a;
 pub use link::{IfName, IfNameError};
 pub use netns::NetNs;
 pub use region::{HugePages, Region, RegionError};

@@ -29,9 +29,7 @@ pub fn table_name(tag: &str) -> String {
     if name == tag {
         return format!("paceline_{name}");
     }
-    // FNV-1a, 64 bits.
-    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let hash = tag.bytes().fold(0xcbf2_9ce4_8422_2325, mix);
+    let hash = paceline_sys::fnv1a(tag.bytes());
     format!("paceline_{name}_{hash:016x}")
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use paceline_graph::{Hop, IpVersion, L3, Link};
+use paceline_sys::fnv1a;
 use paceline_wire::ethernet::Mac;
 
 /// A routed interface that there is.
@@ -87,10 +88,7 @@ impl Leg {
 /// An address for an interface that was given none, made of its name: locally administered (IEEE 802), and the same after every
 /// restart, so that neighbours need not learn another one.
 pub(crate) fn mac_of(name: &str) -> Mac {
-    // FNV-1a.
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = fnv1a(name.bytes());
     let [.., a, b, c, d] = (hash ^ hash >> 32).to_be_bytes();
     Mac::from_octets([0x02, 0xfe, a, b, c, d])
 }

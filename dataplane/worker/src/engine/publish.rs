@@ -87,7 +87,7 @@ impl Engine {
     }
 
     /// Gives numbers to the two ends of routed legs of bridges that are new.
-    fn make_bridge_legs(&mut self) -> Result<(), EngineError> {
+    pub(super) fn make_bridge_legs(&mut self) -> Result<(), EngineError> {
         let legs: Vec<(String, u32)> =
             bridge_legs(&self.topology).map(|(n, r, ..)| (n.clone(), r.mtu.into())).collect();
         for (name, mtu) in legs {

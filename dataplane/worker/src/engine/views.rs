@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use paceline_buf::PoolStats;
 use paceline_graph::{Count, Drops, InterfaceCounters, UnknownUnicast};
 use paceline_ports::LinkState;
@@ -129,6 +130,11 @@ impl Engine {
     /// All routes, ordered by table and prefix.
     pub fn routes(&self) -> Vec<RouteView> {
         self.routing().route_views(&self.topology)
+    }
+
+    /// Why a routing table of the topology, or a route of it among those that are meant, is not there; none if it is.
+    pub fn route_error(&self, vrf: &str, is_meant: impl Fn(&IpNet) -> bool) -> Option<String> {
+        self.routing().error(vrf, is_meant)
     }
 
     /// All neighbours, ordered by interface and address.

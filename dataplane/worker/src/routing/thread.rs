@@ -1,7 +1,6 @@
 //! The thread that serves what workers leave to control.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -12,6 +11,7 @@ use paceline_graph::Punt;
 use paceline_sys::wake::{Epoll, Event, Interest};
 
 use super::{Routing, Way};
+use crate::guard::guard;
 use crate::idle::WakeUp;
 use crate::worker::Handover;
 
@@ -30,6 +30,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// The name of its thread.
+    pub(crate) const THREAD: &str = "router";
+
     /// Starts it. `wake` is what workers wake when they left something in `punt`; `worker` is who sends the answers.
     ///
     /// # Errors
@@ -62,12 +65,14 @@ impl Server {
             }
             lock(&routing).end(&mut way);
         };
-        let thread = std::thread::Builder::new().name("router".into()).spawn(move || {
-            if catch_unwind(AssertUnwindSafe(serve)).is_err() {
-                tracing::error!("the router panicked: neighbours are not found any more; restart the switch");
-            }
-        })?;
+        let thread =
+            std::thread::Builder::new().name(Self::THREAD.into()).spawn(|| guard(Self::THREAD, serve))?;
         Ok(Server { thread: Some(thread), wake, stop })
+    }
+
+    /// Whether its thread is no more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Lets it look at what is to be done.

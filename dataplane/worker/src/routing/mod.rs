@@ -183,8 +183,10 @@ impl Routing {
             if self.tables.iter().any(|table| *table.name == **name) {
                 continue;
             }
-            if let Some(table) = self.tables.iter_mut().find(|table| !wanted.contains(&*table.name)) {
-                table.name = (*name).into();
+            if let Some(at) = self.tables.iter().position(|table| !wanted.contains(&*table.name)) {
+                self.tables[at].name = (*name).into();
+                // What the switch was as a host is the old one's.
+                self.locals.remove(&(at as u16));
                 continue;
             }
             match Table::new(name) {

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use paceline_buf::Pool;
-use paceline_graph::Punt;
+use paceline_graph::{Drops, Punt};
 use paceline_sys::wake::{Epoll, Event, Interest};
 
 use super::{Routing, Way};
@@ -27,6 +27,7 @@ pub(crate) struct Server {
     thread: Option<JoinHandle<()>>,
     wake: Arc<WakeUp>,
     stop: Arc<AtomicBool>,
+    drops: Arc<Drops>,
 }
 
 impl Server {
@@ -47,7 +48,8 @@ impl Server {
         let stop = Arc::new(AtomicBool::new(false));
         let epoll = Epoll::new()?;
         epoll.add(wake.event(), 0, Interest::Read)?;
-        let mut way = Way { cache: pool.cache(), worker };
+        let drops = Arc::new(Drops::default());
+        let mut way = Way { cache: pool.cache(), worker, drops: Arc::clone(&drops) };
         let (woken, stopped) = (Arc::clone(&wake), Arc::clone(&stop));
         let serve = move || {
             let mut wait = Some(Duration::ZERO);
@@ -67,12 +69,17 @@ impl Server {
         };
         let thread =
             std::thread::Builder::new().name(Self::THREAD.into()).spawn(|| guard(Self::THREAD, serve))?;
-        Ok(Server { thread: Some(thread), wake, stop })
+        Ok(Server { thread: Some(thread), wake, stop, drops })
     }
 
     /// Whether its thread is no more.
     pub(crate) fn has_ended(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// What it dropped that no worker came to see.
+    pub(crate) fn drops(&self) -> &Drops {
+        &self.drops
     }
 
     /// Lets it look at what is to be done.

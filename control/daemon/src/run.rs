@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use crate::docker::Docker;
 use crate::privilege::Unprivileged;
 use crate::reconcile::{Reconciler, Sweeper, Unmade};
-use crate::{Switch, api, engine, privilege};
+use crate::{Switch, api, engine, files, privilege};
 
 /// How long requests that are being served may take after a signal to stop.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -67,6 +67,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         signal(SignalKind::interrupt()).map_err(RunError::Signals)?,
     );
     privilege::check(&config)?;
+    files::raise();
     let api_socket = Socket::bind(&config.api.socket)?;
     let docker_socket = config.docker.enabled.then(|| Socket::bind(&config.docker.socket)).transpose()?;
 

@@ -54,7 +54,7 @@ pub struct NodeView {
 #[derive(Clone, Debug, Serialize)]
 pub struct DropView {
     /// `node` or `interface`; `vrf` for what was for the switch itself, as a host in that table; `thread` for what else the thread
-    /// `router` did not take.
+    /// `router` did not take; `host` for what control did not pass on.
     pub scope: &'static str,
     /// Name of it.
     pub name: String,

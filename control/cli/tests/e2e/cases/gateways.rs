@@ -63,6 +63,12 @@ fn the_host_and_its_containers_reach_each_other(engine: &Engine) {
             inside.is_seen_as(speech, gateway, 9000, own);
         }
     }
+    // What the switch itself asked would be answered to the host.
+    for (own, gateway) in addresses(&container, &network).iter().zip(GATEWAYS) {
+        let told = switch.cli(["ping", own, "--count", "1"]).fails();
+        let expected = format!("the answer to {gateway} would leave by interface host");
+        assert!(told.contains(&expected) && told.contains("with ping(8)"), "{told}");
+    }
 }
 
 fn containers_reach_the_outside_with_the_host_s_address(engine: &Engine) {

@@ -37,7 +37,7 @@ reasons! {
     LinkLocalControl = "link-local-control",
     /// The destination is behind the port that the frame came from.
     SamePort = "same-port",
-    /// Source and destination port are in one split-horizon group, or both are isolated.
+    /// Source and destination port are in one split-horizon group, both are isolated, or one is of an internal network.
     SplitHorizon = "split-horizon",
     /// The destination is unknown and the bridge domain drops unknown unicast.
     UnknownUnicast = "unknown-unicast",

@@ -180,6 +180,7 @@ fn topology(routes: u32) -> Topology {
         mtu: 1500,
         addresses: vec![IpNet::from(Ipv4Net::new_assert(network.into(), 24))],
         isolated: false,
+        internal: false,
         proxy_arp: false,
         neighbours: [(NEIGHBOUR.into(), Mac(0x0600_0000_0002))].into(),
         peer: None,

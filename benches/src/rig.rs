@@ -6,6 +6,7 @@ use std::time::Duration;
 use paceline_buf::{HugePages, Pool, PoolConfig};
 use paceline_graph::{
     Adjacencies, Bridge, Capabilities, Interface, InterfaceCounters, L3, Nat, NodeCounters, Snapshot, Vrf,
+    Zone,
 };
 use paceline_nodes::Features;
 use paceline_ports::{GeneratorConfig, GeneratorPort, NullPort, Port};
@@ -93,8 +94,7 @@ impl Rig {
                     l3,
                     peer: None,
                     sources: None,
-                    group: 0,
-                    isolated: false,
+                    zone: Zone::default(),
                     vlan: None,
                     capabilities: features.capabilities,
                     capture: None,

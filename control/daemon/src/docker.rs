@@ -46,7 +46,7 @@ impl Control for Docker {
     }
 
     async fn reconcile(&self, subject: Subject) -> Result<(), DriverError> {
-        self.switch.requests().make().await;
+        self.switch.requests().make().await.map_err(|error| DriverError::Reconcile(error.into()))?;
         let (network, port) = match subject {
             Subject::Network(id) => {
                 (self.switch.model(|model| model.networks.contains_key(&id)).then_some(id), None)
@@ -62,7 +62,9 @@ impl Control for Docker {
             }
         };
         let failure = port.and_then(|port| self.switch.failure(&port));
-        let failure = failure.or_else(|| self.switch.host_hinders(&network?));
+        let hinders =
+            |network| self.switch.host_hinders(&network).or_else(|| self.switch.routes_hinder(&network));
+        let failure = failure.or_else(|| network.and_then(hinders));
         failure.map_or(Ok(()), |error| Err(DriverError::Reconcile(error.into())))
     }
 

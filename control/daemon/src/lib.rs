@@ -14,13 +14,14 @@
 //! | [`docker`], `published` | Docker's calls, on the switch; the ports that they publish |
 //! | [`api`] | HTTP and JSON for the command line |
 //! | [`client`] | the other end of it |
-//! | [`privilege`], [`engine`] | parts of the start |
+//! | [`privilege`], [`engine`], `files` | parts of the start |
 #![forbid(unsafe_code)]
 
 pub mod api;
 pub mod client;
 pub mod docker;
 pub mod engine;
+mod files;
 pub mod privilege;
 mod published;
 pub mod reconcile;

@@ -18,8 +18,8 @@ use tokio::task::JoinHandle;
 
 use crate::docker::Docker;
 use crate::privilege::Unprivileged;
-use crate::reconcile::{Reconciler, Sweeper};
-use crate::{Switch, api, engine, privilege};
+use crate::reconcile::{Reconciler, Sweeper, Unmade};
+use crate::{Switch, api, engine, files, privilege};
 
 /// How long requests that are being served may take after a signal to stop.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -53,19 +53,21 @@ pub enum RunError {
     Reconciler(Option<String>),
 }
 
-/// Runs a switch until SIGTERM or SIGINT.
+/// Runs a switch until SIGTERM or SIGINT, or until a thread of the engine ends by itself.
 ///
 /// Sockets are listened on before anything slow is done, and served when all is done: calls wait meanwhile. At the end ports
 /// are closed and sockets removed; links of containers stay, for the next start to take up.
 ///
 /// # Errors
-/// See [`RunError`]. Whatever the start had made by then is gone again.
+/// See [`RunError`]. Whatever the start had made by then is gone again; after a thread of the engine has ended, all is left for
+/// the next start to take up, as after a kill.
 pub async fn run(config: Config) -> Result<(), RunError> {
     let (mut terminate, mut interrupt) = (
         signal(SignalKind::terminate()).map_err(RunError::Signals)?,
         signal(SignalKind::interrupt()).map_err(RunError::Signals)?,
     );
     privilege::check(&config)?;
+    files::raise();
     let api_socket = Socket::bind(&config.api.socket)?;
     let docker_socket = config.docker.enabled.then(|| Socket::bind(&config.docker.socket)).transpose()?;
 
@@ -88,8 +90,14 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let ended = tokio::select! {
         _ = terminate.recv() => { tracing::info!("SIGTERM: stopping; containers stay attached"); Ok(()) }
         _ = interrupt.recv() => { tracing::info!("SIGINT: stopping; containers stay attached"); Ok(()) }
-        ended = &mut reconciler => Err(RunError::Reconciler(ended.err().map(|error| error.to_string()))),
+        ended = &mut reconciler => Err(match ended {
+            Ok(Err(error)) => RunError::Engine(error),
+            ended => RunError::Reconciler(ended.err().map(|error| error.to_string())),
+        }),
     };
+    if let Err(error) = &ended {
+        switch.requests().end(Unmade::new(&error.to_string()));
+    }
     notify(&[NotifyState::Stopping]);
     switch.stop();
     for server in servers {
@@ -100,7 +108,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     // Last, as requests wait for it.
     if ended.is_ok() {
         stop_reconciler.send_replace(true);
-        reconciler.await.map_err(|error| RunError::Reconciler(Some(error.to_string())))?;
+        reconciler.await.map_err(|error| RunError::Reconciler(Some(error.to_string())))??;
     }
     ended
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use ipnet::IpNet;
 use paceline_cnm::forget_leftovers;
 use paceline_host::{Ports, Report};
 use paceline_model::{Attach, Config, DesiredKind, DesiredPort, Model, NetworkId, PortName};
@@ -186,6 +187,17 @@ impl Switch {
             Ok(report) => report.conflicts.get(network).map(ToString::to_string),
             Err(error) => Some(error.clone()),
         }
+    }
+
+    /// Why the workers do not have the routes of a network.
+    pub fn routes_hinder(&self, network: &NetworkId) -> Option<String> {
+        let network = self.model(|model| model.networks.get(network).cloned())?;
+        // Its subnets, the gateways themselves, and the way out.
+        let is_its = |prefix: &IpNet| {
+            prefix.prefix_len() == 0 || network.gateways().any(|gateway| gateway.contains(prefix))
+        };
+        let gateways = network.gateways().next().is_some();
+        gateways.then(|| self.engine(|engine| engine.route_error(network.vrf().as_str(), is_its)))?
     }
 
     /// Whether a container is, or may still come to be, in the namespace at `path`.

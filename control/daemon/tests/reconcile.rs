@@ -8,14 +8,14 @@ use std::time::Duration;
 use paceline_attach::Links;
 use paceline_buf::{HugePages, PoolConfig};
 use paceline_daemon::Switch;
-use paceline_daemon::reconcile::{Reconciler, Sweeper};
+use paceline_daemon::reconcile::{Reconciler, Sweeper, Unmade};
 
 use paceline_model::config::Host;
 use paceline_model::{Attach, Config, Endpoint, EndpointId, Model, Network, NetworkId, NetworkOptions};
 use paceline_store::{Store, StoreError};
 use paceline_sys::NetNs;
 use paceline_sys::netns::Scratch;
-use paceline_worker::{Engine, EngineConfig};
+use paceline_worker::{Engine, EngineConfig, EngineError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -25,7 +25,7 @@ const TAG: &str = "paceline-test";
 struct Run {
     switch: Arc<Switch>,
     stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    task: JoinHandle<Result<(), EngineError>>,
 }
 
 impl Run {
@@ -46,17 +46,22 @@ impl Run {
 
     async fn stop(self) {
         self.stop.send_replace(true);
-        self.task.await.unwrap();
+        self.task.await.unwrap().unwrap();
     }
 
     /// Edits the model and waits until it is so.
     async fn edit(&self, edit: impl FnOnce(&mut Model)) {
+        self.try_edit(edit).await.unwrap();
+    }
+
+    /// Edits the model and waits for the pass.
+    async fn try_edit(&self, edit: impl FnOnce(&mut Model)) -> Result<(), Unmade> {
         let edit = |model: &mut Model| {
             edit(model);
             Ok::<_, StoreError>(())
         };
         self.switch.update(edit).unwrap();
-        self.switch.requests().make().await;
+        self.switch.requests().make().await
     }
 
     /// The state of an interface, with the reason if it is down; none if it is not attached.

@@ -39,6 +39,8 @@ pub struct DesiredInterface {
     pub addresses: Vec<IpNet>,
     /// Nothing is routed between two isolated interfaces.
     pub isolated: bool,
+    /// Nothing is routed between it and any but links of two, as that to the host's stack is.
+    pub internal: bool,
     /// Whether it answers, with its own MAC address, for every address that is reached by another interface (RFC 1027).
     pub proxy_arp: bool,
     /// Neighbours that need not be asked for and never age.

@@ -49,6 +49,7 @@ impl UplinkState {
             mtu: self.mtu,
             addresses: self.addresses.clone(),
             isolated: false,
+            internal: false,
             proxy_arp: false,
             neighbours: if uplink.shared { self.neighbours.clone() } else { BTreeMap::new() },
             peer: None,

@@ -37,7 +37,7 @@ reasons! {
     LinkLocalControl = "link-local-control",
     /// The destination is behind the port that the frame came from.
     SamePort = "same-port",
-    /// Source and destination port are in one split-horizon group, or both are isolated.
+    /// Source and destination port are in one split-horizon group, both are isolated, or one is of an internal network.
     SplitHorizon = "split-horizon",
     /// The destination is unknown and the bridge domain drops unknown unicast.
     UnknownUnicast = "unknown-unicast",
@@ -103,6 +103,22 @@ reasons! {
     Prohibited = "prohibited",
     /// The MAC address of the next hop is not known yet.
     NoNeighbour = "no-neighbour",
+    /// Too many packets wait for neighbours, or too many neighbours are new: the packet did not wait, or its sender was not learned.
+    NeighbourLimit = "neighbour-limit",
+    /// The sender claims to be a neighbour whose MAC address is configured, and has another one.
+    NeighbourProtected = "neighbour-protected",
+    /// Another station claims to have an address of the switch.
+    AddressConflict = "address-conflict",
+    /// The question or announcement (ARP, neighbour discovery) is about an address that is not the switch's.
+    NotAboutUs = "not-about-us",
+    /// What is for the switch itself is not sound: its header, addresses, checksum, or a part of it.
+    Malformed = "malformed",
+    /// What is for the switch itself answers nothing that it asked, or needs no answer.
+    Unasked = "unasked",
+    /// The packet is for the switch itself, where nothing takes it, and more senders were to be told so than are in a second.
+    RefusalLimit = "refusal-limit",
+    /// Not all parts of a packet for the switch itself came in time, or there was no room for them to wait.
+    Incomplete = "incomplete",
     /// The packet is larger than the MTU of the interface that it should leave by, and may not be cut.
     NeedsFragmentation = "needs-fragmentation",
     /// No outside port was free for a new flow.

@@ -64,11 +64,8 @@ impl Snapshot {
             self.interfaces.resize_with(want, || None);
             self.l2_out.resize(want, L2Out::default());
         }
-        self.l2_out[index as usize] = L2Out {
-            hop: interface.output[0],
-            max_frame: interface.mtu + 14,
-            zone: Zone::new(interface.group, interface.isolated),
-        };
+        self.l2_out[index as usize] =
+            L2Out { hop: interface.output[0], max_frame: interface.mtu + 14, zone: interface.zone };
         self.interfaces[index as usize] = Some(interface);
     }
 }
@@ -91,10 +88,8 @@ pub struct Interface {
     pub sources: Option<Arc<[IpNet]>>,
     /// The interface at the other end, if this is one of the two ends of a patch: what leaves by the one comes in by the other.
     pub peer: Option<u16>,
-    /// Split-horizon group, 0 for none: no frame passes between two ports of one group.
-    pub group: u8,
-    /// No frame passes between two isolated ports.
-    pub isolated: bool,
+    /// Which others nothing passes to or from.
+    pub zone: Zone,
     /// VLAN handling, if the port is VLAN-aware.
     pub vlan: Option<Arc<VlanPort>>,
     /// What the port can do to unfinished packets.
@@ -139,23 +134,40 @@ pub struct L2Out {
     pub zone: Zone,
 }
 
-/// Split-horizon group and isolation of a port, in one word.
+/// Split-horizon group and isolation of an interface, in one word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Zone(u16);
 
 impl Zone {
     const ISOLATED: u16 = 0x100;
+    const INTERNAL: u16 = 0x200;
+    const OPEN: u16 = 0x400;
 
     /// A zone of a split-horizon group (0 for none) and isolation.
     pub const fn new(group: u8, isolated: bool) -> Zone {
         Zone(group as u16 | if isolated { Zone::ISOLATED } else { 0 })
     }
 
-    /// Whether no frame may pass between two ports: they are of one group, or both isolated.
+    /// The same, of an interface that exchanges packets with [open](Zone::open) ones alone.
+    #[must_use]
+    pub const fn internal(self) -> Zone {
+        Zone(self.0 | Zone::INTERNAL)
+    }
+
+    /// The same, of an interface that internal ones reach.
+    #[must_use]
+    pub const fn open(self) -> Zone {
+        Zone(self.0 | Zone::OPEN)
+    }
+
+    /// Whether nothing may pass between two interfaces: they are of one group, both isolated, or one is internal and the other
+    /// one not open.
     #[inline(always)]
     pub const fn apart(self, other: Zone) -> bool {
-        self.0 != 0
-            && (self.0 & other.0 & Zone::ISOLATED != 0
+        let (either, both) = (self.0 | other.0, self.0 & other.0);
+        either != 0
+            && (both & Zone::ISOLATED != 0
+                || either & (Zone::INTERNAL | Zone::OPEN) == Zone::INTERNAL
                 || (self.0 & 0xff != 0 && self.0 & 0xff == other.0 & 0xff))
     }
 }

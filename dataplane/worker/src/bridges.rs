@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use paceline_graph::{Bridge, BridgeCounters, NO_DOMAIN, VlanPort};
+use paceline_graph::{Bridge, BridgeCounters, NO_DOMAIN, VlanPort, Zone};
 use paceline_tables::MacTable;
 
 use crate::spec::{BridgeSpec, VlanSpec};
@@ -27,8 +27,7 @@ pub(crate) type DomainKey = (String, Option<u16>);
 pub(crate) struct Place {
     pub domain: u16,
     pub vlan: Option<Arc<VlanPort>>,
-    pub group: u8,
-    pub isolated: bool,
+    pub zone: Zone,
 }
 
 /// All domains and who is in them.
@@ -94,7 +93,7 @@ impl Domains {
             for (member, how) in &spec.members {
                 if let Some(index) = index(member) {
                     let (domain, vlan) = place(&how.vlan, &numbers);
-                    places.insert(index, Place { domain, vlan, group: how.group, isolated: how.isolated });
+                    places.insert(index, Place { domain, vlan, zone: Zone::new(how.group, how.isolated) });
                 }
             }
         }

@@ -10,6 +10,7 @@
 mod bridges;
 mod command;
 mod engine;
+mod guard;
 mod idle;
 mod routing;
 mod sleeper;

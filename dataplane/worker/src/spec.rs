@@ -37,6 +37,8 @@ pub struct RoutedSpec {
     pub addresses: Vec<IpNet>,
     /// Nothing is routed between two isolated interfaces.
     pub isolated: bool,
+    /// Nothing is routed between it and any but links of two, which have a [`peer`](RoutedSpec::peer).
+    pub internal: bool,
     /// Whether it answers for every address that is reached by another interface (RFC 1027, RFC 4389).
     pub proxy_arp: bool,
     /// Neighbours that are not asked for.

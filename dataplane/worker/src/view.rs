@@ -53,7 +53,8 @@ pub struct NodeView {
 /// Drops of one reason at one place.
 #[derive(Clone, Debug, Serialize)]
 pub struct DropView {
-    /// `node` or `interface`.
+    /// `node` or `interface`; `vrf` for what was for the switch itself, as a host in that table; `thread` for what else the thread
+    /// `router` did not take; `host` for what control did not pass on.
     pub scope: &'static str,
     /// Name of it.
     pub name: String,

@@ -183,11 +183,17 @@ impl<'e> Switch<'e> {
 
     /// Packets dropped for a reason at an interface.
     pub fn dropped(&self, interface: &str, reason: &str) -> u64 {
+        self.dropped_at("interface", interface, reason)
+    }
+
+    /// The same at something else.
+    pub fn dropped_at(&self, scope: &str, name: &str, reason: &str) -> u64 {
         let rows = self.show("drops");
-        let here =
-            rows.as_array().into_iter().flatten().filter(|row| {
-                row["scope"] == "interface" && row["name"] == interface && row["reason"] == reason
-            });
+        let here = rows
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|row| row["scope"] == scope && row["name"] == name && row["reason"] == reason);
         here.filter_map(|row| row["packets"].as_u64()).sum()
     }
 

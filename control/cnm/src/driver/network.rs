@@ -47,8 +47,12 @@ impl<C: Control> Driver<C> {
         let settings = self.settings.clone();
         let new = self.control.edit(move |model| add(model, request, settled, &settings.interfaces)).await?;
         let made = self.control.reconcile(Subject::Network(id.clone())).await;
-        if made.is_err() && new {
-            self.remove_network(id).await?;
+        // The error to tell is that of the creation.
+        if made.is_err()
+            && new
+            && let Err(error) = self.remove_network(id).await
+        {
+            tracing::warn!(%error, "a failed creation could not be undone in full; the next change tries again");
         }
         made
     }

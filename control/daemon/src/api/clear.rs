@@ -40,7 +40,7 @@ pub async fn network(
         };
         Ok(forget_network(model, &id)?)
     })?;
-    switch.requests().make().await;
+    switch.requests().make().await?;
     Ok(Json(Cleared { cleared: 1 }))
 }
 

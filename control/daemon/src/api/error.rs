@@ -5,10 +5,13 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use paceline_cnm::DriverError;
+use paceline_model::RouteId;
 use paceline_model::route::RouteError;
 use paceline_store::StoreError;
 use paceline_worker::{EngineError, PingError};
 use serde_json::json;
+
+use crate::reconcile::Unmade;
 
 /// Why a request was not served.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,17 @@ pub enum ApiError {
     /// There is no such network, or several.
     #[error("{0:?} is not the beginning of exactly one network's ID; `paceline show networks` lists them")]
     Network(String),
+    /// Not all could be brought to what was asked for.
+    #[error(transparent)]
+    Unmade(#[from] Unmade),
+    /// A route that the workers do not have.
+    #[error("route {id}: {why}; it is not added")]
+    RouteNotMade {
+        /// Which.
+        id: RouteId,
+        /// What the engine said.
+        why: String,
+    },
     /// A route that cannot be.
     #[error(transparent)]
     Route(#[from] RouteError),
@@ -74,7 +88,9 @@ impl ApiError {
             }
             Self::Stopping | Self::Router => StatusCode::SERVICE_UNAVAILABLE,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Engine(_) | Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Engine(_) | Self::Store(_) | Self::Unmade(_) | Self::RouteNotMade { .. } => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 }

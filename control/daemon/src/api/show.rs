@@ -65,7 +65,17 @@ pub async fn runtime(State(switch): Shared) -> Json<Vec<NodeView>> {
 }
 
 pub async fn drops(State(switch): Shared) -> Json<Vec<DropView>> {
-    Json(switch.engine(|engine| engine.drops()))
+    let mut drops = switch.engine(|engine| engine.drops());
+    // Who takes ports may hold it for a while.
+    let missed = tokio::task::block_in_place(|| switch.ports().missed());
+    drops.extend((missed > 0).then_some(DropView {
+        scope: "host",
+        name: "published-ports".into(),
+        reason: "no-room",
+        description: "More connections or UDP clients than are passed on at once: a connection waited, a datagram was lost.",
+        packets: missed,
+    }));
+    Json(drops)
 }
 
 pub async fn buffers(State(switch): Shared) -> Json<BuffersView> {

@@ -10,7 +10,8 @@
 //! 5. close ports that should not be, to which nothing flows any more,
 //! 6. afterwards, beside the next pass: delete links of endpoints that are no more.
 //!
-//! A port that cannot be opened stops no other one; it is tried again every few seconds, and said to whoever asks.
+//! A port that cannot be opened stops no other one; it is tried again every few seconds, and said to whoever asks. Workers that
+//! do not take what they are told are an error of the whole pass, and of all who asked for it; it is tried again every second.
 
 mod container;
 mod device;
@@ -39,7 +40,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 pub use open::OpenError;
-pub use requests::Requests;
+pub use requests::{Requests, Unmade};
 pub use stale::Sandboxes;
 pub use sweep::Sweeper;
 
@@ -76,8 +77,10 @@ pub struct Reconciler {
     failed: BTreeMap<PortName, Failed>,
     /// Queues that are being closed, for which the kernel takes some 10 ms, by the port that they were of.
     closing: BTreeMap<PortName, JoinHandle<()>>,
-    /// What the workers were told last.
-    topology: Topology,
+    /// What the workers were told last; none if nobody knows, as they did not answer.
+    topology: Option<Topology>,
+    /// How the last pass ended.
+    made: Result<(), Unmade>,
     /// Endpoints that joined before this start: their links exist, or are lost.
     inherited: BTreeSet<EndpointId>,
     /// Endpoints that there were in the last pass.
@@ -102,7 +105,8 @@ impl Reconciler {
             actual: BTreeMap::new(),
             failed: BTreeMap::new(),
             closing: BTreeMap::new(),
-            topology: Topology::default(),
+            topology: None,
+            made: Ok(()),
             inherited,
             endpoints: BTreeSet::new(),
         })
@@ -113,12 +117,21 @@ impl Reconciler {
         self.look_back().await;
         self.switch.restore_ports();
         self.uplinks.look().await;
-        self.pass().await;
+        let _ = self.try_pass().await;
         self.sweeper.sweep().await;
     }
 
     /// Serves requests and looks after things every second, until `stop` is set; then closes all ports. Links stay.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    ///
+    /// # Errors
+    /// A thread of the engine has [ended by itself](Engine::failed). All is left as it is then, for the next start to take up.
+    pub async fn run(mut self, stop: watch::Receiver<bool>) -> Result<(), EngineError> {
+        self.serve(stop).await?;
+        self.close().await;
+        Ok(())
+    }
+
+    async fn serve(&mut self, mut stop: watch::Receiver<bool>) -> Result<(), EngineError> {
         let mut stopped = pin!(async move {
             let _ = stop.wait_for(|stop| *stop).await;
         });
@@ -128,30 +141,39 @@ impl Reconciler {
         soon.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
-                () = &mut stopped => break,
+                () = &mut stopped => return Ok(()),
                 _ = second.tick() => {
+                    if let Some(error) = self.switch.engine(|engine| engine.failed()) {
+                        return Err(error);
+                    }
                     self.switch.engine(Engine::second);
                     self.closing.retain(|_, closing| !closing.is_finished());
                     self.drop_deleted();
                     self.switch.forget_leftovers();
                     self.uplinks.look().await;
-                    self.pass().await;
+                    let _ = self.try_pass().await;
                 }
                 _ = soon.tick(), if self.uplinks.is_shared() => {
                     let neighbours = self.switch.engine(|engine| engine.neighbours());
                     if self.uplinks.want(&neighbours) {
                         self.uplinks.look().await;
-                        self.pass().await;
+                        let _ = self.try_pass().await;
                     }
                 }
                 round = self.switch.requests().next() => {
-                    self.pass().await;
-                    self.switch.requests().done(round);
+                    let ended = self.try_pass().await;
+                    self.switch.requests().done(round, ended);
                 }
             }
         }
-        for name in std::mem::take(&mut self.actual).into_keys() {
-            self.detach(&name);
+    }
+
+    /// Closes all ports, and takes away what the host's stack has of ours.
+    async fn close(&mut self) {
+        for name in self.actual.keys().cloned().collect::<Vec<_>>() {
+            if let Err(error) = self.detach(&name) {
+                tracing::error!(port = %name, "not closed: {error}");
+            }
         }
         // Only now that nothing comes from the switch any more: the rules are what keeps networks apart.
         self.stack.remove().await;
@@ -162,7 +184,20 @@ impl Reconciler {
         self.sweeper.sweep().await;
     }
 
-    async fn pass(&mut self) {
+    /// One pass; what hinders all of it is said once.
+    async fn try_pass(&mut self) -> Result<(), Unmade> {
+        let made = self.pass().await;
+        let made = made.map_err(|error| Unmade::new(&format!("the workers were not configured: {error}")));
+        match &made {
+            Err(error) if made != self.made => tracing::error!("{error}; it is tried again every second"),
+            Ok(()) if made != self.made => tracing::info!("the workers are configured"),
+            _ => {}
+        }
+        self.made.clone_from(&made);
+        made
+    }
+
+    async fn pass(&mut self) -> Result<(), EngineError> {
         let (desired, endpoints) = self.switch.model(|model| {
             let endpoints: BTreeSet<_> = model.endpoints.keys().cloned().collect();
             (desired_by(self.switch.config(), model, self.uplinks.states()), endpoints)
@@ -173,22 +208,22 @@ impl Reconciler {
         let later = waiting.map(|(name, _)| name.clone()).collect();
         self.uplinks.filter(&desired);
         let plan = Plan::new(&self.actual, &desired.ports, &later);
-        for name in &plan.replace {
-            self.detach(name);
+        // Each worker that does not answer takes seconds to find out: after the first one no other is asked.
+        let mut made = plan.replace.iter().try_for_each(|name| self.detach(name));
+        if made.is_ok() {
+            for name in &plan.open {
+                self.open(name, &desired.ports[name]).await;
+            }
+            made = self.publish(&desired, &plan);
         }
-        for name in &plan.open {
-            self.open(name, &desired.ports[name]).await;
-        }
-        self.publish(&desired, &plan);
         self.bring_host(&desired).await;
-        for name in &plan.remove {
-            self.detach(name);
-        }
+        let removed = plan.remove.iter().try_for_each(|name| self.detach(name));
         self.inherited.retain(|id| desired.ports.values().any(|port| is_endpoint(port, id)));
         if !self.endpoints.is_subset(&endpoints) {
             self.sweeper.sweep_soon();
         }
         self.endpoints = endpoints;
+        made.and(removed)
     }
 
     async fn open(&mut self, name: &PortName, port: &DesiredPort) {
@@ -225,33 +260,32 @@ impl Reconciler {
     }
 
     /// Tells the workers what should be, if they do not know.
-    fn publish(&mut self, desired: &Desired, plan: &Plan) {
+    fn publish(&mut self, desired: &Desired, plan: &Plan) -> Result<(), EngineError> {
         let topology = topology::topology(desired);
-        if topology == self.topology && plan.open.is_empty() {
-            return;
+        if self.topology.as_ref() == Some(&topology) && plan.open.is_empty() {
+            return Ok(());
         }
-        match self.switch.engine(|engine| engine.configure(topology.clone())) {
-            Ok(()) => self.topology = topology,
-            Err(error) => {
-                tracing::error!("the workers were not configured: {error}");
-                for name in &plan.open {
-                    self.switch.failed(name, &desired.ports[name], error.to_string());
-                }
-            }
-        }
+        self.topology = None;
+        self.switch.engine(|engine| engine.configure(topology.clone()))?;
+        self.topology = Some(topology);
+        Ok(())
     }
 
-    /// Closes a port.
-    fn detach(&mut self, name: &PortName) {
-        self.actual.remove(name);
+    /// Closes a port. One that cannot be closed carries nothing any more, and the next pass tries again.
+    fn detach(&mut self, name: &PortName) -> Result<(), EngineError> {
         match self.switch.engine(|engine| engine.detach(name.as_str())) {
             Ok(queues) => {
                 let closing = tokio::task::spawn_blocking(move || drop(queues));
                 self.closing.insert(name.clone(), closing);
             }
             Err(EngineError::Unknown(_)) => {}
-            Err(error) => tracing::error!(port = %name, "not closed: {error}"),
+            Err(error) => {
+                self.topology = None;
+                return Err(error);
+            }
         }
+        self.actual.remove(name);
+        Ok(())
     }
 
     /// Closes ports whose device was deleted, so that they are opened again should it come back.
@@ -260,7 +294,9 @@ impl Reconciler {
         for view in views.iter().filter(|view| view.reason.as_deref() == Some(DELETED)) {
             let Ok(name) = view.name.parse::<PortName>() else { continue };
             if let Some(port) = self.actual.get(&name).cloned() {
-                self.detach(&name);
+                if self.detach(&name).is_err() {
+                    continue;
+                }
                 // A container's link does not come back.
                 if let DesiredKind::Container(link) = &port.kind {
                     self.inherited.insert(link.endpoint.clone());

@@ -80,6 +80,7 @@ fn routed(interface: &DesiredInterface) -> RoutedSpec {
         mtu: interface.mtu,
         addresses: interface.addresses.clone(),
         isolated: interface.isolated,
+        internal: interface.internal,
         proxy_arp: interface.proxy_arp,
         neighbours: interface.neighbours.iter().map(|(address, at)| (*address, mac(*at))).collect(),
         peer: interface.peer.map(mac),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -10,6 +11,7 @@ use paceline_model::Protocol;
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
 
+use super::room::Room;
 use super::{Holder, Target, datagrams, streams};
 use crate::error::PortsError;
 
@@ -24,23 +26,30 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Serves it: what comes is passed on to a port of `target`.
+    /// Serves it: what comes is passed on to a port of `target`, as far as there is room.
     ///
     /// # Errors
     /// [`PortsError::System`].
-    pub fn hold(self, protocol: Protocol, target: Target, port: u16) -> Result<Holder, PortsError> {
+    pub fn hold(
+        self,
+        protocol: Protocol,
+        target: Target,
+        port: u16,
+        room: &Arc<Room>,
+    ) -> Result<Holder, PortsError> {
         let Self { socket, place } = self;
         let serve = || -> io::Result<Holder> {
+            let room = Arc::clone(room);
             let local = socket.local_addr()?.as_socket().map(|local| local.ip());
             let target = local.and_then(|local| target.for_client(local)).map(|ip| SocketAddr::new(ip, port));
             Ok(match (protocol, target) {
                 (Protocol::Tcp, Some(target)) => {
                     let listener = TcpListener::from_std(socket.into())?;
-                    Holder::Task(tokio::spawn(streams::serve(listener, target)))
+                    Holder::Task(tokio::spawn(streams::serve(listener, target, room)))
                 }
                 (Protocol::Udp, Some(target)) => {
                     let socket = UdpSocket::from_std(socket.into())?;
-                    Holder::Task(tokio::spawn(datagrams::serve(socket, target)))
+                    Holder::Task(tokio::spawn(datagrams::serve(socket, target, room)))
                 }
                 // Nothing of ours speaks SCTP; and what has no address is not spoken to.
                 _ => Holder::Socket { _kept: socket },

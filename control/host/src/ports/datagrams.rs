@@ -14,6 +14,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::room::{Place, Room};
+
 /// Clients at one port; the datagrams of more are dropped.
 const MAX: usize = 1024;
 /// How long a client may be silent, and its container, until it is forgotten: as the kernel's own translation of UDP has it
@@ -33,7 +35,7 @@ struct Client {
 }
 
 /// Passes datagrams on, until it is dropped.
-pub async fn serve(socket: UdpSocket, target: SocketAddr) {
+pub async fn serve(socket: UdpSocket, target: SocketAddr, room: Arc<Room>) {
     let socket = Arc::new(socket);
     let mut clients: HashMap<Client, mpsc::Sender<Vec<u8>>> = HashMap::new();
     let mut tasks = JoinSet::new();
@@ -64,10 +66,11 @@ pub async fn serve(socket: UdpSocket, target: SocketAddr) {
             Some(queue) if !queue.is_closed() => drop(queue.try_send(datagram)),
             None if full => {}
             _ => {
+                let Some(place) = room.take() else { continue };
                 let (queue, datagrams) = mpsc::channel(WAITING);
                 drop(queue.try_send(datagram));
                 clients.insert(client, queue);
-                tasks.spawn(converse(Arc::clone(&socket), client, target, datagrams));
+                tasks.spawn(converse(Arc::clone(&socket), client, target, datagrams, place));
             }
         }
     }
@@ -79,6 +82,7 @@ async fn converse(
     client: Client,
     target: SocketAddr,
     mut datagrams: mpsc::Receiver<Vec<u8>>,
+    _place: Place,
 ) -> Client {
     let container = match connect(target).await {
         Ok(container) => container,

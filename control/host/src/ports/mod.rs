@@ -7,14 +7,17 @@
 
 mod bind;
 mod datagrams;
+mod room;
 mod streams;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bind::Bound;
 use paceline_model::{EndpointId, PortRequest, Protocol, PublishedPort};
+use room::Room;
 use tokio::task::JoinHandle;
 
 use crate::error::PortsError;
@@ -38,7 +41,8 @@ pub struct Target {
 
 /// All published ports that this process holds. They are free again when it ends, or when this is dropped.
 ///
-/// A held port costs a descriptor for each address, two for all addresses: raise the limit of open files for many.
+/// A held port costs a descriptor for each address, two for all addresses. What is passed on has room for a quarter as many
+/// connections and UDP clients, of all ports together, as the process may have open files when this is made.
 #[derive(Debug)]
 pub struct Ports {
     held: BTreeMap<EndpointId, Vec<Held>>,
@@ -46,6 +50,7 @@ pub struct Ports {
     next: u16,
     /// When ports were freed last: their sockets are closed a moment later.
     freed: Option<Instant>,
+    room: Arc<Room>,
 }
 
 #[derive(Debug)]
@@ -72,11 +77,25 @@ impl Drop for Holder {
 
 impl Default for Ports {
     fn default() -> Self {
-        Self { held: BTreeMap::new(), next: ANY.0, freed: None }
+        Self::with(Room::of_process())
     }
 }
 
 impl Ports {
+    /// Passes on so many connections and UDP clients at once.
+    pub fn with_room(most: usize) -> Self {
+        Self::with(Room::new(most))
+    }
+
+    fn with(room: Room) -> Self {
+        Self { held: BTreeMap::new(), next: ANY.0, freed: None, room: Arc::new(room) }
+    }
+
+    /// Connections that had to wait for room, and datagrams that were dropped without.
+    pub fn missed(&self) -> u64 {
+        self.room.missed()
+    }
+
     /// Publishes ports of an endpoint, all of them or none, in place of those that it has, which may be among them: what was
     /// settled, in the order of the requests. In the namespace of the calling thread.
     ///
@@ -104,7 +123,9 @@ impl Ports {
             settled.push(port);
         }
         // Only now, as what is passed on already is not free at once.
-        let hold = |(request, port, sockets)| hold(target, port, sockets).map_err(|error| (request, error));
+        let room = &self.room;
+        let hold =
+            |(request, port, sockets)| hold(target, port, sockets, room).map_err(|error| (request, error));
         let fresh = fresh.into_iter().map(hold).collect::<Result<Vec<_>, _>>()?;
         let held = self.held.entry(endpoint.clone()).or_default();
         held.retain(|held| settled.contains(&held.port));
@@ -129,7 +150,7 @@ impl Ports {
                 continue;
             }
             let bound = self.bind(port.protocol, port.host_ip, port.host_port);
-            match bound.and_then(|sockets| hold(target, *port, sockets)) {
+            match bound.and_then(|sockets| hold(target, *port, sockets, &self.room)) {
                 Ok(held) => self.held.entry(endpoint.clone()).or_default().push(held),
                 Err(error) => failed.push(error),
             }
@@ -222,8 +243,13 @@ impl Ports {
 }
 
 /// Has what is bound pass on what comes to it.
-fn hold(target: Target, port: PublishedPort, sockets: Vec<Bound>) -> Result<Held, PortsError> {
-    let hold = |bound: Bound| bound.hold(port.protocol, target, port.port);
+fn hold(
+    target: Target,
+    port: PublishedPort,
+    sockets: Vec<Bound>,
+    room: &Arc<Room>,
+) -> Result<Held, PortsError> {
+    let hold = |bound: Bound| bound.hold(port.protocol, target, port.port, room);
     let sockets = sockets.into_iter().map(hold).collect::<Result<_, _>>()?;
     Ok(Held { port, _sockets: sockets })
 }

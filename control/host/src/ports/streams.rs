@@ -1,12 +1,15 @@
 //! TCP connections passed on.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+
+use super::room::{Place, Room};
 
 /// Connections at one port; more wait in the kernel.
 const MAX: usize = 1024;
@@ -16,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Passes on each connection, until it is dropped; then they end too.
-pub async fn serve(listener: TcpListener, target: SocketAddr) {
+pub async fn serve(listener: TcpListener, target: SocketAddr, room: Arc<Room>) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -25,7 +28,8 @@ pub async fn serve(listener: TcpListener, target: SocketAddr) {
         }
         match listener.accept().await {
             Ok((client, _)) => {
-                connections.spawn(pass_on(client, target));
+                let place = room.wait().await;
+                connections.spawn(pass_on(client, target, place));
             }
             Err(error) => {
                 tracing::debug!(%target, "a connection to a published port is not taken: {error}");
@@ -36,7 +40,7 @@ pub async fn serve(listener: TcpListener, target: SocketAddr) {
 }
 
 /// When the container does not take the connection, the client's is closed.
-async fn pass_on(mut client: TcpStream, target: SocketAddr) {
+async fn pass_on(mut client: TcpStream, target: SocketAddr, _place: Option<Place>) {
     let mut container = match timeout(PATIENCE, TcpStream::connect(target)).await {
         Ok(Ok(container)) => container,
         Ok(Err(error)) => return tracing::debug!(%target, "a published port does not answer: {error}"),

@@ -207,3 +207,48 @@ fn a_connection_ends_with_its_port_and_is_closed_when_nobody_answers() {
     })
     .expect("namespace");
 }
+
+#[test]
+fn all_ports_share_the_room_for_what_is_passed_on() {
+    let Some(net) = host() else { return };
+    let runtime =
+        net.run(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build());
+    let runtime = runtime.expect("namespace").expect("a runtime");
+    net.run(|| {
+        let _context = runtime.enter();
+        let loopback = Target { ipv4: Some([127, 0, 0, 1].into()), ipv6: None };
+        let server = TcpListener::bind("127.0.0.1:80").expect("bound");
+        let (datagrams, mut bytes) = (UdpSocket::bind("127.0.0.1:80").expect("bound"), [0; 16]);
+        let mut ports = Ports::with_room(1);
+        let tcp = [8080, 8081].map(|port| request(Some("192.0.2.1"), port, 0));
+        let udp = PortRequest { protocol: Protocol::Udp, ..tcp[0] };
+        ports.reserve(&id("a"), loopback, &[tcp[0], tcp[1], udp]).expect("free");
+        let first = TcpStream::connect("192.0.2.1:8080").expect("connected");
+        let taken = server.accept().expect("passed on");
+
+        // Another port: one waits, the other one loses what does not fit.
+        let _second = TcpStream::connect("192.0.2.1:8081").expect("connected");
+        let client = UdpSocket::bind("192.0.2.1:0").expect("bound");
+        client.send_to(b"lost", "192.0.2.1:8080").expect("sent");
+        while ports.missed() < 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        server.set_nonblocking(true).expect("set");
+        assert!(server.accept().is_err(), "it is not passed on");
+        server.set_nonblocking(false).expect("set");
+        drop((first, taken));
+        let (second, _) = server.accept().expect("passed on");
+        ports.release(&id("a"));
+        drop(second);
+
+        // The places come back a moment after the port has gone.
+        ports.reserve(&id("a"), loopback, &[udp]).expect("free");
+        datagrams.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
+        let mut arrives = || {
+            client.send_to(b"taken", "192.0.2.1:8080").expect("sent");
+            datagrams.recv(&mut bytes).ok()
+        };
+        assert_eq!((0..50).find_map(|_| arrives()), Some(5));
+    })
+    .expect("namespace");
+}

@@ -57,6 +57,7 @@ fn leg(network: &Network, model: &Model, mac: MacAddr) -> Option<DesiredInterfac
         addresses,
         // Networks do not reach each other, only what is not isolated: the host and the interfaces of the file.
         isolated: true,
+        internal: network.internal,
         proxy_arp: false,
         peer: None,
         nat: false,

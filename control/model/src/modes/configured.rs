@@ -104,6 +104,7 @@ fn interface(
         mtu: interface.mtu(config),
         addresses: interface.addresses.clone(),
         isolated: interface.isolated,
+        internal: false,
         proxy_arp: interface.proxy_arp,
         neighbours: interface.neighbours.iter().map(|other| (other.address, other.mac)).collect(),
         peer: None,

@@ -80,6 +80,7 @@ fn interface(mac: MacAddr, mtu: u16) -> DesiredInterface {
         mtu,
         addresses: Vec::new(),
         isolated: false,
+        internal: false,
         proxy_arp: false,
         neighbours: BTreeMap::new(),
         peer: Some(mac),

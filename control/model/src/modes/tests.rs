@@ -112,7 +112,7 @@ fn a_gateway_is_a_leg_of_the_bridge_and_leads_to_the_host() {
 
     let leg = &desired.interfaces["bvi-n-n1"];
     assert_eq!(leg.over, Over::Bridge { bridge: "n-n1".parse().unwrap(), vlan: None });
-    assert!(leg.isolated && leg.peer.is_none() && leg.vrf == VrfName::default());
+    assert!(leg.isolated && !leg.internal && leg.peer.is_none() && leg.vrf == VrfName::default());
     assert_eq!((leg.mtu, leg.mac), (9000, Some(model.gateway_macs()[&net])));
     assert_eq!(leg.addresses, ["10.77.0.1/24", "fd77::1/64"].map(|text| text.parse().unwrap()));
     let neighbours: Vec<_> = leg.neighbours.iter().collect();
@@ -175,6 +175,7 @@ fn an_internal_network_is_reached_by_the_host_alone() {
     let desired = desired(&Config::default(), &model);
     assert!(desired.interfaces.contains_key("bvi-n-n1"));
     assert!(desired.host.unwrap().networks[&net].internal);
+    assert!(desired.interfaces.values().any(|leg| leg.internal), "and the switch routes it nowhere else");
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub use ip6::Ip6;
 
 /// Adjacencies up to which all of them stay in the first-level cache by themselves.
 const FEW: usize = 256;
+/// Where a packet goes that goes to no interface: nothing is kept apart from that.
+const NOWHERE: L2Out = L2Out { hop: Hop::NOWHERE, max_frame: u32::MAX, zone: Zone::new(0, false).open() };
 
 /// What is different between IPv4 and IPv6.
 pub trait Family: Send {
@@ -225,7 +227,7 @@ fn forward<F: Family>(
         adjacency = adjacencies.get(value);
         target = adjacency.target();
     }
-    let out = outs.get(target.interface() as usize).copied().unwrap_or_default();
+    let out = outs.get(target.interface() as usize).copied().unwrap_or(NOWHERE);
     // Before anything is asked for: who is kept apart may not even make the switch look for neighbours there.
     if zone.apart(out.zone) && packet.rx != target.interface() {
         return Err(Reason::SplitHorizon);

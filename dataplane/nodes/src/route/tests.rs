@@ -343,6 +343,25 @@ fn nothing_is_routed_between_isolated_interfaces() {
 }
 
 #[test]
+fn what_is_internal_reaches_open_interfaces_and_the_switch_alone() {
+    let mut rig = router();
+    let zone = paceline_graph::Zone::new(0, true);
+    rig.snapshot.l2_out[0].zone = zone.internal();
+    rig.snapshot.l2_out[2].zone = paceline_graph::Zone::default().open();
+    refused(&mut rig, hop::IP4_ROUTE, &v4(0, [10, 0, 0, 1], [10, 1, 0, 1], 64, 8), Reason::SplitHorizon);
+    assert_eq!(rig.ports(1, &v4(1, [10, 1, 0, 1], [10, 0, 0, 1], 64, 8)), []);
+    assert_eq!(rig.drops(hop::IP4_ROUTE, Reason::SplitHorizon), 2, "nor the other way round");
+    assert_eq!(rig.ports(0, &v4(0, [10, 0, 0, 1], [10, 2, 0, 1], 64, 8)), [2]);
+    assert_eq!(rig.ports(2, &v4(2, [10, 2, 0, 1], [10, 0, 0, 1], 64, 8)), [0]);
+    assert_eq!(rig.ports(1, &v4(1, [10, 1, 0, 1], [10, 2, 0, 1], 64, 8)), [2]);
+    let queue = Arc::new(ArrayQueue::new(8));
+    rig.snapshot.punt = Some(Arc::clone(&queue));
+    rig.send(0, &v4(0, [10, 0, 0, 1], [10, 9, 0, 16], 64, 8));
+    assert_eq!(queue.len(), 1, "the switch itself");
+    rig.release(std::iter::from_fn(|| queue.pop()).collect());
+}
+
+#[test]
 fn the_largest_packet_and_super_packets_pass() {
     let mut rig = router();
     assert_eq!(rig.ports(0, &v4(0, [10, 0, 0, 1], [10, 1, 0, 1], 64, 1472)), [1]);

@@ -50,6 +50,9 @@ pub enum EngineError {
         /// Workers.
         workers: usize,
     },
+    /// A thread ended without being told to.
+    #[error("thread {0} has ended by itself: the switch must be started again; the log says why")]
+    Ended(String),
     /// A worker's thread ended or hangs.
     #[error("worker {0} does not answer; the log says why")]
     Worker(usize),

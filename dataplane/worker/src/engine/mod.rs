@@ -12,7 +12,6 @@ mod trace;
 mod views;
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,6 +23,7 @@ use paceline_wire::ethernet::Mac;
 
 use crate::bridges::Domains;
 use crate::command::{Command, Reply};
+use crate::guard::guard;
 use crate::idle::{Mode, WakeUp};
 use crate::routing::{PingError, PingRequest, PingTicket, Routing, Server};
 use crate::spec::Topology;
@@ -140,22 +140,14 @@ impl Engine {
             started: Instant::now(),
         };
         for (number, ((worker, link), core)) in team.into_iter().zip(&config.cores).enumerate() {
-            let core = *core;
-            let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            let (core, name) = (*core, worker_thread(number));
+            let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
                 if let Some(id) = core
                     && !core_affinity::set_for_current(core_affinity::CoreId { id })
                 {
                     tracing::warn!(worker = number, core = id, "not pinned: the kernel refused the core");
                 }
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| worker.run())) {
-                    let text = panic.downcast_ref::<String>().map(String::as_str);
-                    let why = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("?");
-                    tracing::error!(
-                        worker = number,
-                        why,
-                        "a worker panicked: the switch must be started again"
-                    );
-                }
+                guard(&name, || worker.run());
             })?;
             engine.workers.push(Member { link, thread: Some(thread), core, owed: 0 });
         }
@@ -166,10 +158,13 @@ impl Engine {
         Ok(engine)
     }
 
-    /// The first worker whose thread has ended, of which the log tells why. Its ports are dead, and whatever is asked of the
-    /// engine ends in [`EngineError::Worker`]: only a new start helps.
-    pub fn failed(&self) -> Option<usize> {
-        self.workers.iter().position(|member| member.thread.as_ref().is_none_or(JoinHandle::is_finished))
+    /// The first thread that has ended without being told to, as an [`EngineError::Ended`]: the log tells why. With a worker its
+    /// ports are dead, and with the router whoever needs a neighbour: only a new start helps.
+    pub fn failed(&self) -> Option<EngineError> {
+        let ended = |member: &Member| member.thread.as_ref().is_none_or(JoinHandle::is_finished);
+        let worker = self.workers.iter().position(ended).map(worker_thread);
+        let router = || self.server.as_ref().is_none_or(Server::has_ended).then(|| Server::THREAD.into());
+        worker.or_else(router).map(EngineError::Ended)
     }
 
     /// The packet memory.
@@ -275,10 +270,18 @@ impl Engine {
     /// Brings all interfaces and bridges to what is wanted, in one step: a packet sees the old configuration or the new one.
     /// What stays keeps its learned addresses and counters. Names of interfaces that are not attached are passed over.
     ///
+    /// Of single routes that could not be made [`route_error`](Engine::route_error) tells.
+    ///
     /// # Errors
-    /// A worker that does not answer. It goes over to the new configuration when it can.
+    /// No number left for a routed leg of a bridge: nothing has changed then. A worker that does not answer: it goes over to the
+    /// new configuration when it can.
     pub fn configure(&mut self, topology: Topology) -> Result<(), EngineError> {
-        self.topology = topology;
+        let before = std::mem::replace(&mut self.topology, topology);
+        if let Err(error) = self.make_bridge_legs() {
+            // What was made for it goes with the next change.
+            self.topology = before;
+            return Err(error);
+        }
         for attached in self.interfaces.iter_mut().flatten().filter(|attached| attached.peer.is_none()) {
             attached.mtu = self.topology.interfaces.get(&*attached.name).map(|spec| spec.mtu);
         }
@@ -365,6 +368,11 @@ impl Engine {
         let is = |i: &Option<Attached>| i.as_ref().is_some_and(|i| &*i.name == name);
         self.interfaces.iter().position(is).map(|i| i as u16)
     }
+}
+
+/// The name of a worker's thread.
+fn worker_thread(number: usize) -> String {
+    format!("worker-{number}")
 }
 
 impl Drop for Engine {

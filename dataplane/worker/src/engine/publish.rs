@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
-use paceline_graph::{Capabilities, Interface, InterfaceCounters, L3, NO_DOMAIN, Snapshot};
+use paceline_graph::{Capabilities, Interface, InterfaceCounters, L3, NO_DOMAIN, Snapshot, Zone};
 use paceline_nodes::Features;
 use paceline_ports::LinkState;
 
@@ -62,8 +62,8 @@ impl Engine {
                 let place = match part.legs.remove(&index) {
                     Some((domain, l3)) => {
                         let routed = self.topology.routed.get(&*attached.name);
-                        let isolated = routed.is_some_and(|routed| routed.isolated);
-                        (Place { domain, vlan: None, group: 0, isolated }, routed.map(|routed| (l3, routed)))
+                        let zone = routed.map_or(Zone::default(), zone);
+                        (Place { domain, vlan: None, zone }, routed.map(|routed| (l3, routed)))
                     }
                     None => (places.remove(&index).unwrap_or(NOWHERE), None),
                 };
@@ -87,7 +87,7 @@ impl Engine {
     }
 
     /// Gives numbers to the two ends of routed legs of bridges that are new.
-    fn make_bridge_legs(&mut self) -> Result<(), EngineError> {
+    pub(super) fn make_bridge_legs(&mut self) -> Result<(), EngineError> {
         let legs: Vec<(String, u32)> =
             bridge_legs(&self.topology).map(|(n, r, ..)| (n.clone(), r.mtu.into())).collect();
         for (name, mtu) in legs {
@@ -178,7 +178,7 @@ impl Engine {
     }
 }
 
-const NOWHERE: Place = Place { domain: NO_DOMAIN, vlan: None, group: 0, isolated: false };
+const NOWHERE: Place = Place { domain: NO_DOMAIN, vlan: None, zone: Zone::new(0, false) };
 
 impl Attached {
     /// `routed`: how it is routed, if it is.
@@ -212,14 +212,20 @@ impl Attached {
             l3: routed.map(|routed| routed.0),
             sources: routed.filter(|routed| routed.1.source_check).map(|routed| subnets(routed.1)),
             peer: self.peer,
-            group: place.group,
-            isolated: place.isolated,
+            zone: place.zone,
             vlan: place.vlan,
             capabilities: self.capabilities,
             capture: self.capture.clone(),
             counters: Arc::clone(&self.counters),
         }
     }
+}
+
+/// What a routed interface is kept apart from. The other end of a link of two is the host's stack, which all reach.
+fn zone(routed: &RoutedSpec) -> Zone {
+    let zone = Zone::new(0, routed.isolated);
+    let zone = if routed.internal { zone.internal() } else { zone };
+    if routed.peer.is_some() { zone.open() } else { zone }
 }
 
 /// The subnets of a routed interface.

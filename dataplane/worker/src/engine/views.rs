@@ -1,16 +1,19 @@
 //! What the engine shows of itself.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use paceline_buf::PoolStats;
-use paceline_graph::{Count, Drops, InterfaceCounters, UnknownUnicast};
+use paceline_graph::{Count, Drops, InterfaceCounters, Reason, UnknownUnicast};
 use paceline_ports::LinkState;
 use paceline_sys::cpu::tsc_hz;
 
 use super::publish::is_bridge_end;
 use super::{Attached, Engine};
 use crate::idle::Mode;
+use crate::routing::Server;
 use crate::view::{
     BridgeView, DropView, InterfaceView, MacView, NeighbourView, NodeView, RouteView, VrfView, WorkerView,
 };
@@ -61,7 +64,8 @@ impl Engine {
         views
     }
 
-    /// Drops by node, then by interface. A packet that a node dropped is in both lists, once.
+    /// Drops by node, then by interface: a packet that a node dropped is in both lists, once. Then what control dropped of what
+    /// workers left to it.
     pub fn drops(&self) -> Vec<DropView> {
         let mut views = Vec::new();
         let nodes = self.workers.first().map_or(&[][..], |m| &m.link.nodes[..]);
@@ -73,6 +77,15 @@ impl Engine {
             let all = interface.counters.iter().map(|c| &c.drops);
             collect("interface", &interface.name, all, &mut views);
         }
+        let routing = self.routing();
+        for (table, drops) in routing.local_drops() {
+            list("vrf", table, drops, &mut views);
+        }
+        let mut sums = BTreeMap::from(routing.neighbour_drops());
+        for (reason, count) in self.server.iter().flat_map(|server| server.drops().seen()) {
+            *sums.entry(reason).or_insert(0) += count;
+        }
+        list("thread", Server::THREAD, sums, &mut views);
         views
     }
 
@@ -129,6 +142,11 @@ impl Engine {
     /// All routes, ordered by table and prefix.
     pub fn routes(&self) -> Vec<RouteView> {
         self.routing().route_views(&self.topology)
+    }
+
+    /// Why a routing table of the topology, or a route of it among those that are meant, is not there; none if it is.
+    pub fn route_error(&self, vrf: &str, is_meant: impl Fn(&IpNet) -> bool) -> Option<String> {
+        self.routing().error(vrf, is_meant)
     }
 
     /// All neighbours, ordered by interface and address.
@@ -214,11 +232,22 @@ fn collect<'a>(
     all: impl Iterator<Item = &'a Drops>,
     views: &mut Vec<DropView>,
 ) {
-    let mut sums = std::collections::BTreeMap::new();
-    for (reason, count) in all.flat_map(|d| d.seen().collect::<Vec<_>>()) {
+    let mut sums = BTreeMap::new();
+    for (reason, count) in all.flat_map(Drops::seen) {
         *sums.entry(reason).or_insert(0) += count;
     }
-    views.extend(sums.into_iter().map(|(reason, packets)| DropView {
+    list(scope, name, sums, views);
+}
+
+/// Adds a row for each reason that was seen.
+fn list(
+    scope: &'static str,
+    name: &str,
+    drops: impl IntoIterator<Item = (Reason, u64)>,
+    views: &mut Vec<DropView>,
+) {
+    let seen = drops.into_iter().filter(|(_, packets)| *packets > 0);
+    views.extend(seen.map(|(reason, packets)| DropView {
         scope,
         name: name.to_string(),
         reason: reason.name(),

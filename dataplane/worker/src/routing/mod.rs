@@ -47,6 +47,8 @@ pub(crate) struct Routing {
     /// Routes to be written when the snapshot is in use, each with its adjacency, by table.
     pending: Vec<(usize, IpNet, u32)>,
     marks: Option<(usize, Vec<Marks>)>,
+    /// Routes of the topology that could not be made, and whole tables (without a prefix), each with the reason.
+    unmade: BTreeMap<(Arc<str>, Option<IpNet>), String>,
     was: Topology,
     neighbours: Neighbours<Packet>,
     /// Legs that `neighbours` knows, as it knows them.
@@ -81,6 +83,7 @@ impl Routing {
             lines: Lines::new(),
             pending: Vec::new(),
             marks: None,
+            unmade: BTreeMap::new(),
             was: Topology::default(),
             neighbours: Neighbours::new(Settings { probes6: 0, ..Settings::default() }),
             known: BTreeMap::new(),
@@ -100,6 +103,7 @@ impl Routing {
     pub(crate) fn prepare(&mut self, legs: BTreeMap<u16, Leg>, topology: &Topology) -> Part {
         let changed = legs != self.legs || topology.vrfs != self.was.vrfs;
         if changed {
+            self.unmade.clear();
             self.legs = legs;
             self.name_tables(topology);
             self.rewrite(topology);
@@ -127,9 +131,16 @@ impl Routing {
             let Some(table) = self.tables.get_mut(at) else { continue };
             if let Err(error) = table.insert(prefix, number, &mut self.lines) {
                 tracing::error!(vrf = &*table.name, %prefix, "route not added: {error}");
+                self.unmade.insert((Arc::clone(&table.name), Some(prefix)), error.to_string());
             }
         }
         self.tell_neighbours();
+    }
+
+    /// Why a table, or one of these routes of it, could not be made.
+    pub(crate) fn error(&self, vrf: &str, is_meant: impl Fn(&IpNet) -> bool) -> Option<String> {
+        let is_it = |of: &(Arc<str>, Option<IpNet>)| *of.0 == *vrf && of.1.as_ref().is_none_or(&is_meant);
+        self.unmade.iter().find(|(of, _)| is_it(of)).map(|(_, why)| why.clone())
     }
 
     /// Time, as neighbours count it.
@@ -172,13 +183,18 @@ impl Routing {
             if self.tables.iter().any(|table| *table.name == **name) {
                 continue;
             }
-            if let Some(table) = self.tables.iter_mut().find(|table| !wanted.contains(&*table.name)) {
-                table.name = (*name).into();
+            if let Some(at) = self.tables.iter().position(|table| !wanted.contains(&*table.name)) {
+                self.tables[at].name = (*name).into();
+                // What the switch was as a host is the old one's.
+                self.locals.remove(&(at as u16));
                 continue;
             }
             match Table::new(name) {
                 Ok(table) => self.tables.push(table),
-                Err(error) => tracing::error!(vrf = name, "no routing table: {error}"),
+                Err(error) => {
+                    tracing::error!(vrf = name, "no routing table: {error}");
+                    self.unmade.insert(((*name).into(), None), format!("no routing table: {error}"));
+                }
             }
         }
     }
@@ -216,7 +232,9 @@ impl Routing {
                     Some(number) if table.get(prefix) == Some(number) => self.lines.give(number),
                     Some(number) => self.pending.push((at, prefix, number)),
                     None => {
-                        tracing::error!(vrf = &*table.name, %prefix, "route not added: too many next hops");
+                        let why = "too many next hops";
+                        tracing::error!(vrf = &*table.name, %prefix, "route not added: {why}");
+                        self.unmade.insert((Arc::clone(&table.name), Some(prefix)), why.into());
                     }
                 }
             }

@@ -41,6 +41,18 @@ pub enum PingError {
     /// The address to ask from is not the switch's.
     #[error("source {0} is no address of an interface of VRF {1}")]
     Source(IpAddr, String),
+    /// An answer would not come back to the switch.
+    #[error(
+        "the answer to {own} would leave by interface {interface}, as VRF {vrf} has a route for that address: it is that of who is          there, too. Ask from there: from the host itself with ping(8), if that is the interface `host`; or with another --source"
+    )]
+    LedAway {
+        /// The address to ask from.
+        own: IpAddr,
+        /// Where it is led.
+        interface: String,
+        /// The routing table.
+        vrf: String,
+    },
     /// It cannot be sent.
     #[error(transparent)]
     Refused(#[from] PingRefused),
@@ -75,11 +87,16 @@ impl Routing {
             (owner.ok_or_else(|| PingError::Source(source, vrf.clone()))?, source)
         } else {
             // A packet from an address to itself is one that no router takes.
-            let source = |leg: &&Leg| leg.source(destination).filter(|source| *source != destination);
-            let mut from = out.into_iter().chain(self.legs_of(table));
-            let found = from.find_map(|leg| Some((leg, source(&leg)?)));
-            found.ok_or_else(|| PingError::NoSource(vrf.clone()))?
+            let source = |leg: &Leg| leg.source(destination).filter(|source| *source != destination);
+            let all = || out.into_iter().chain(self.legs_of(table));
+            let mut found = all().filter_map(|leg| Some((leg, source(leg)?))).peekable();
+            let first = found.peek().copied();
+            let heard = found.find(|(_, source)| self.led_away(table, *source).is_none());
+            heard.or(first).ok_or_else(|| PingError::NoSource(vrf.clone()))?
         };
+        if let Some(interface) = self.led_away(table, source) {
+            return Err(PingError::LedAway { own: source, interface, vrf });
+        }
         if size > Ping::MAX_SIZE {
             return Err(PingRefused::Size(size).into());
         }
@@ -125,6 +142,13 @@ impl Routing {
         // Who asked and went away leaves answers behind.
         let old = self.pings.done.len().saturating_sub(KEPT);
         self.pings.done.drain(..old);
+    }
+
+    /// The interface that leads to an address of ours, if somebody else has it too: what is sent to it does not come to us.
+    fn led_away(&self, table: &Table, own: IpAddr) -> Option<String> {
+        let (_, number) = table.find(own)?;
+        let out = self.lines.interfaces(number)?;
+        Some(self.legs.get(out.first()?)?.name.to_string())
     }
 
     fn legs_of<'a>(&'a self, table: &'a Table) -> impl Iterator<Item = &'a Leg> {

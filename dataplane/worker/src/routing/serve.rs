@@ -2,15 +2,16 @@
 //! switch itself is given to its own small stack.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use paceline_buf::{Cache, Packet};
-use paceline_graph::{Hop, Reason};
+use paceline_graph::{Drops, Hop, Reason};
 use paceline_nodes::{finish_checksum, hop};
 use paceline_ports::copy_in;
 use paceline_router::local::{Limits, Local};
-use paceline_router::neighbour::Action;
+use paceline_router::neighbour::{Action, Cause};
 use paceline_wire::ethernet::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN, Mac};
 use paceline_wire::ipv4::Ipv4Header;
 use paceline_wire::ipv6::Ipv6Header;
@@ -24,18 +25,26 @@ use crate::worker::Handover;
 pub(crate) struct Way {
     pub cache: Cache,
     pub worker: Handover,
+    /// What no worker came to see.
+    pub drops: Arc<Drops>,
 }
 
 impl Way {
-    /// Sends a packet to a hop. What finds no place is freed; whether it did.
-    fn send(&mut self, hop: Hop, packet: Packet) -> bool {
-        match self.worker.give(hop, packet) {
-            Ok(()) => true,
-            Err(packet) => {
-                self.cache.free(packet);
-                false
-            }
+    /// Sends a packet to a hop. What finds no place is dropped here.
+    fn send(&mut self, hop: Hop, packet: Packet) {
+        if let Err(packet) = self.worker.give(hop, packet) {
+            self.drops.add(Reason::HandoffFull, 1);
+            self.cache.free(packet);
         }
+    }
+
+    /// A packet with these bytes. `None`, and counted, without a buffer.
+    fn packet(&mut self, bytes: &[u8]) -> Option<Packet> {
+        let packet = copy_in(&mut self.cache, bytes);
+        if packet.is_none() {
+            self.drops.add(Reason::NoBuffers, 1);
+        }
+        packet
     }
 
     /// Lets a worker drop a packet, and count it.
@@ -172,7 +181,7 @@ impl Routing {
             match action {
                 Action::Send { interface, frame } => {
                     let Some(leg) = self.legs.get(&interface) else { continue };
-                    if let Some(mut packet) = copy_in(&mut way.cache, &frame) {
+                    if let Some(mut packet) = way.packet(&frame) {
                         (packet.rx, packet.tx) = (interface, interface);
                         way.send(leg.out, packet);
                     }
@@ -183,6 +192,9 @@ impl Routing {
                 Action::GiveUp { mut packet, cause } if cause.is_told() => {
                     packet.reason = Reason::NoNeighbour as u16;
                     way.send(hop::ICMP_ERROR, packet);
+                }
+                Action::GiveUp { packet, cause: Cause::Crowded | Cause::Full | Cause::Busy } => {
+                    way.drop(packet, Reason::NeighbourLimit);
                 }
                 Action::GiveUp { packet, .. } => way.drop(packet, Reason::NoNeighbour),
                 Action::Usable { .. } => {}
@@ -318,7 +330,7 @@ fn own(way: &mut Way, leg: &Leg, domain: u16, ip: &[u8]) -> Option<Packet> {
     let ethertype = if is_v4 { ETHERTYPE_IPV4 } else { ETHERTYPE_IPV6 };
     // There is room for it.
     let _ = ethernet::write_header(&mut header, leg.mac, leg.mac, ethertype);
-    let mut packet = copy_in(&mut way.cache, &[&header[..], ip].concat())?;
+    let mut packet = way.packet(&[&header[..], ip].concat())?;
     (packet.rx, packet.domain) = (leg.number, domain);
     Some(packet)
 }

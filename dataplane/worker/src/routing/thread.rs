@@ -1,17 +1,17 @@
 //! The thread that serves what workers leave to control.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use paceline_buf::Pool;
-use paceline_graph::Punt;
+use paceline_graph::{Drops, Punt};
 use paceline_sys::wake::{Epoll, Event, Interest};
 
 use super::{Routing, Way};
+use crate::guard::guard;
 use crate::idle::WakeUp;
 use crate::worker::Handover;
 
@@ -27,9 +27,13 @@ pub(crate) struct Server {
     thread: Option<JoinHandle<()>>,
     wake: Arc<WakeUp>,
     stop: Arc<AtomicBool>,
+    drops: Arc<Drops>,
 }
 
 impl Server {
+    /// The name of its thread.
+    pub(crate) const THREAD: &str = "router";
+
     /// Starts it. `wake` is what workers wake when they left something in `punt`; `worker` is who sends the answers.
     ///
     /// # Errors
@@ -44,7 +48,8 @@ impl Server {
         let stop = Arc::new(AtomicBool::new(false));
         let epoll = Epoll::new()?;
         epoll.add(wake.event(), 0, Interest::Read)?;
-        let mut way = Way { cache: pool.cache(), worker };
+        let drops = Arc::new(Drops::default());
+        let mut way = Way { cache: pool.cache(), worker, drops: Arc::clone(&drops) };
         let (woken, stopped) = (Arc::clone(&wake), Arc::clone(&stop));
         let serve = move || {
             let mut wait = Some(Duration::ZERO);
@@ -62,12 +67,19 @@ impl Server {
             }
             lock(&routing).end(&mut way);
         };
-        let thread = std::thread::Builder::new().name("router".into()).spawn(move || {
-            if catch_unwind(AssertUnwindSafe(serve)).is_err() {
-                tracing::error!("the router panicked: neighbours are not found any more; restart the switch");
-            }
-        })?;
-        Ok(Server { thread: Some(thread), wake, stop })
+        let thread =
+            std::thread::Builder::new().name(Self::THREAD.into()).spawn(|| guard(Self::THREAD, serve))?;
+        Ok(Server { thread: Some(thread), wake, stop, drops })
+    }
+
+    /// Whether its thread is no more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// What it dropped that no worker came to see.
+    pub(crate) fn drops(&self) -> &Drops {
+        &self.drops
     }
 
     /// Lets it look at what is to be done.

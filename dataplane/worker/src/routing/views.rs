@@ -1,7 +1,7 @@
 //! What routing shows of itself.
 
 use ipnet::IpNet;
-use paceline_graph::Action;
+use paceline_graph::{Action, Reason};
 use paceline_router::neighbour::State;
 
 use super::lines::Target;
@@ -94,6 +94,35 @@ impl Routing {
             waiting: neighbour.waiting,
         };
         all.into_iter().map(view).collect()
+    }
+
+    /// What was dropped of what was for the switch itself, by name of the table.
+    pub(crate) fn local_drops(&self) -> impl Iterator<Item = (&str, [(Reason, u64); 6])> {
+        self.locals.iter().filter_map(|(at, local)| {
+            let (name, counters) = (&self.tables.get(usize::from(*at))?.name, local.counters());
+            let drops = [
+                (Reason::NobodyHome, counters.refused),
+                (Reason::RefusalLimit, counters.limited),
+                (Reason::Malformed, counters.malformed),
+                (Reason::Multicast, counters.groups),
+                (Reason::Unasked, counters.ignored),
+                (Reason::Incomplete, counters.incomplete),
+            ];
+            Some((&**name, drops))
+        })
+    }
+
+    /// What was not believed, learned or answered of ARP and neighbour discovery.
+    pub(crate) fn neighbour_drops(&self) -> [(Reason, u64); 6] {
+        let counters = self.neighbours.counters();
+        [
+            (Reason::NeighbourLimit, counters.not_learned),
+            (Reason::NeighbourProtected, counters.protected),
+            (Reason::AddressConflict, counters.conflicts),
+            (Reason::NotAboutUs, counters.ignored),
+            (Reason::Malformed, counters.malformed),
+            (Reason::Unasked, counters.unsolicited),
+        ]
     }
 
     /// All routing tables that somebody names.

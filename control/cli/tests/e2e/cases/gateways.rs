@@ -5,6 +5,7 @@ use crate::container::Container;
 use crate::engine::Engine;
 use crate::outside::Outside;
 use crate::place::{BOTH, Place, Speech};
+use crate::station::Station;
 use crate::switch::Switch;
 
 cases![
@@ -18,6 +19,7 @@ cases![
     ports_end_with_their_container,
     another_network,
     internal,
+    internal_beside_an_interface_of_the_file,
     no_masquerade,
     routed,
     isolated,
@@ -62,6 +64,12 @@ fn the_host_and_its_containers_reach_each_other(engine: &Engine) {
             host.is_seen_as(speech, own, 8000, gateway);
             inside.is_seen_as(speech, gateway, 9000, own);
         }
+    }
+    // What the switch itself asked would be answered to the host.
+    for (own, gateway) in addresses(&container, &network).iter().zip(GATEWAYS) {
+        let told = switch.cli(["ping", own, "--count", "1"]).fails();
+        let expected = format!("the answer to {gateway} would leave by interface host");
+        assert!(told.contains(&expected) && told.contains("with ping(8)"), "{told}");
     }
 }
 
@@ -240,6 +248,34 @@ fn internal(engine: &Engine) {
     let spoofed =
         |row: &serde_json::Value| row["name"] == "source-check" && row["reason"] == "spoofed-source";
     assert!(rows.as_array().is_some_and(|rows| rows.iter().any(spoofed)), "{rows}");
+}
+
+/// An interface of the file is in the routing table of Docker's networks, and internal ones are not reached from there all the same.
+fn internal_beside_an_interface_of_the_file(engine: &Engine) {
+    let station = Station::new(1);
+    let switch = Switch::serving(engine, &station.on_tap("", ""));
+    station.up();
+    let (open, closed) = (switch.network(&OTHER), switch.network(&[&DUAL[..], &["--internal"]].concat()));
+    let (out, inside) = (open.run(&[]), closed.run(&["--cap-add", "NET_ADMIN"]));
+    inside.exec(["ip", "route", "add", "default", "via", GATEWAYS[0]]).ok();
+    inside.exec(["ip", "-6", "route", "add", "default", "via", GATEWAYS[1]]).ok();
+    let (far, near, host) = (Place::host(&station.host), Place::of(&inside), Place::docker_host(engine));
+    let _servers =
+        (far.serve(Speech::Tcp, 7000), near.serve(Speech::Tcp, 8000), host.serve(Speech::Tcp, 9000));
+    for (family, own) in addresses(&inside, &closed).iter().enumerate() {
+        near.gets_no_answer(Speech::Tcp, &station.own()[family], 7000);
+        far.gets_no_answer(Speech::Tcp, own, 8000);
+        station.host.cannot_reach(own);
+        host.is_seen_as(Speech::Tcp, own, 8000, GATEWAYS[family]);
+        near.is_seen_as(Speech::Tcp, GATEWAYS[family], 9000, own);
+    }
+    for own in addresses(&out, &open) {
+        station.host.reaches(&own);
+    }
+    for there in station.own() {
+        out.reaches(&there);
+    }
+    assert!(switch.dropped("h1", "split-horizon") > 0, "{}", switch.show("drops"));
 }
 
 fn no_masquerade(engine: &Engine) {

@@ -84,7 +84,14 @@ fn a_neighbour_that_does_not_answer(engine: &Engine) {
     // More than may wait: the oldest make room, and all are counted.
     let before = switch.dropped("h1", "no-neighbour");
     wire.send(&vec![sent(&a, "10.2.0.98"); 50]);
-    switch.await_that("counted", |switch| switch.dropped("h1", "no-neighbour") == before + 50);
+    switch.await_that("counted", |switch| switch.dropped("h1", "no-neighbour") == before + 32);
+    assert_eq!(switch.dropped("h1", "neighbour-limit"), 18, "{}", switch.show("drops"));
+    // What is not believed: an answer that nobody asked for.
+    let [router, own] = a.macs();
+    let answer =
+        [&router[..], &own, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 2], &own, &[10, 1, 0, 77], &router, &[10, 1, 0, 1]];
+    wire.send(&[answer.concat()]);
+    switch.await_that("counted", |switch| switch.dropped_at("thread", "router", "unasked") > 0);
     assert_eq!(switch.show("buffers")["in_use"], 0);
 }
 

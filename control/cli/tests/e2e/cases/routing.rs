@@ -255,6 +255,13 @@ fn the_switch_itself(engine: &Engine) {
             place.is_refused(Speech::Udp, &address, 53);
         }
     }
+    assert!(switch.dropped_at("vrf", "default", "nobody-home") >= 16, "{}", switch.show("drops"));
+    // Errors are not answered, nor an answer that nobody asked for.
+    let reply = [0, 0, 0xff, 0xff, 0, 0, 0, 0];
+    let [a4, _] = a.own();
+    let reply = Packet { first: 1, ..Packet::new(&a4, "10.1.0.1", &reply) };
+    a.wire().send(&[a.frame(&reply.bytes())]);
+    switch.await_that("counted", |switch| switch.dropped_at("vrf", "default", "unasked") == 1);
     assert_eq!(switch.show("buffers")["in_use"], 0);
 }
 

@@ -119,7 +119,7 @@ fn an_answer_that_comes_late_is_not_taken_for_another() {
     engine.configure(topology(&["a", "b"])).expect("configured");
     a.send(&frame(1, 2));
     assert!(arrives(&b, &frame(1, 2)));
-    assert_eq!(engine.failed(), None);
+    assert!(engine.failed().is_none());
     full_again(engine);
 }
 
@@ -131,7 +131,8 @@ fn a_worker_that_panicked_is_reported_and_nothing_waits_for_it() {
     engine.attach("a", vec![port]).expect("attached");
     engine.configure(topology(&["a", "b"])).expect("configured");
     flag.store(true, Relaxed);
-    eventually(|| engine.failed() == Some(1));
+    eventually(|| engine.failed().is_some());
+    assert!(matches!(engine.failed(), Some(EngineError::Ended(thread)) if thread == "worker-1"));
     // What is handed to it stays in its queue, and is taken from there at the end.
     b.send(&frame(1, 2));
     eventually(|| engine.worker_views()[0].handed_off == 1);
@@ -142,6 +143,23 @@ fn a_worker_that_panicked_is_reported_and_nothing_waits_for_it() {
     assert!(matches!(refused, Err(EngineError::Worker(1))));
     assert_eq!(Arc::strong_count(&held), 1, "no worker has the first port any more");
     assert_eq!(engine.attached(), ["b", "a"]);
+    full_again(engine);
+}
+
+#[test]
+fn a_router_that_panicked_is_reported() {
+    let engine = engine(1, Mode::Interrupt);
+    assert!(engine.failed().is_none());
+    // A question that it frees, and cannot: the buffer is of another pool.
+    let stray = Pool::small(2048);
+    let mut packet = stray.cache().alloc().expect("a chunk");
+    let mut question = frame(1, 2);
+    question[12..14].copy_from_slice(&[0x08, 0x06]);
+    packet.extend(&question).expect("it fits");
+    engine.punt.push(packet).map_err(drop).expect("a place");
+    engine.server.iter().for_each(Server::wake);
+    eventually(|| engine.failed().is_some());
+    assert!(matches!(engine.failed(), Some(EngineError::Ended(thread)) if thread == "router"));
     full_again(engine);
 }
 

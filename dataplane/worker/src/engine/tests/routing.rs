@@ -33,6 +33,7 @@ fn routed(n: u8, over: OverSpec, address: &str, neighbours: &[(&str, u8)]) -> Ro
         mtu: 1500,
         addresses: vec![net(address)],
         isolated: false,
+        internal: false,
         proxy_arp: false,
         neighbours: neighbours.iter().map(|(address, n)| (ip(address), host_mac(*n))).collect(),
         peer: None,

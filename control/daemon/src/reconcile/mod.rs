@@ -33,7 +33,7 @@ use paceline_attach::Links;
 use paceline_host::Host;
 use paceline_model::{Desired, DesiredKind, DesiredPort, EndpointId, PortName, desired_by};
 use paceline_ports::PortError;
-use paceline_worker::{Engine, EngineError, Topology};
+use paceline_worker::{Engine, EngineError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -47,6 +47,7 @@ use crate::switch::Switch;
 use host::Stack;
 use open::Opener;
 use plan::Plan;
+use topology::Told;
 use uplink::Uplinks;
 
 /// Time between two attempts to open a port that could not be opened.
@@ -77,7 +78,7 @@ pub struct Reconciler {
     /// Queues that are being closed, for which the kernel takes some 10 ms, by the port that they were of.
     closing: BTreeMap<PortName, JoinHandle<()>>,
     /// What the workers were told last.
-    topology: Topology,
+    told: Told,
     /// Endpoints that joined before this start: their links exist, or are lost.
     inherited: BTreeSet<EndpointId>,
     /// Endpoints that there were in the last pass.
@@ -102,7 +103,7 @@ impl Reconciler {
             actual: BTreeMap::new(),
             failed: BTreeMap::new(),
             closing: BTreeMap::new(),
-            topology: Topology::default(),
+            told: Told::default(),
             inherited,
             endpoints: BTreeSet::new(),
         })
@@ -226,12 +227,12 @@ impl Reconciler {
 
     /// Tells the workers what should be, if they do not know.
     fn publish(&mut self, desired: &Desired, plan: &Plan) {
-        let topology = topology::topology(desired);
-        if topology == self.topology && plan.open.is_empty() {
+        let topology = topology::topology(desired, &self.told);
+        if topology == self.told.topology && plan.open.is_empty() {
             return;
         }
         match self.switch.engine(|engine| engine.configure(topology.clone())) {
-            Ok(()) => self.topology = topology,
+            Ok(()) => self.told = Told { desired: desired.clone(), topology },
             Err(error) => {
                 tracing::error!("the workers were not configured: {error}");
                 for name in &plan.open {

@@ -1,10 +1,11 @@
 //! Who has which adjacency, and for how long.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use paceline_graph::{Action, Adjacencies, Adjacency, IpVersion, Link};
+use ipnet::IpNet;
+use paceline_graph::{Action, Adjacencies, IpVersion, Link};
 use paceline_wire::ethernet::Mac;
 
 /// What an adjacency is for. With the link in it, so that an interface whose MTU or address changed gets new ones.
@@ -25,6 +26,8 @@ pub(crate) enum Target {
 struct Line {
     target: Target,
     uses: usize,
+    /// Routes that lead to it as a next hop.
+    leads: usize,
 }
 
 /// All adjacencies. Their numbers are given away again after a quiet point.
@@ -35,6 +38,8 @@ pub(crate) struct Lines {
     free: Vec<u32>,
     /// Out of use, but workers may still read them.
     retired: Vec<u32>,
+    /// Next hops that became or ceased to be one.
+    changed: BTreeSet<(u16, IpAddr)>,
 }
 
 /// The version of an address.
@@ -58,6 +63,7 @@ impl Lines {
             numbers: HashMap::new(),
             free: Vec::new(),
             retired: Vec::new(),
+            changed: BTreeSet::new(),
         }
     }
 
@@ -104,7 +110,6 @@ impl Lines {
             }
             None => return None,
         };
-        write(self.table.get(number), &target, mac);
         if let Target::Balance(paths) = &target {
             for path in paths {
                 if let Some(Some(line)) = self.by_number.get_mut(*path as usize) {
@@ -112,8 +117,9 @@ impl Lines {
                 }
             }
         }
+        self.write(number, &target, mac);
         self.numbers.insert(target.clone(), number);
-        self.by_number[number as usize] = Some(Line { target, uses: 1 });
+        self.by_number[number as usize] = Some(Line { target, uses: 1, leads: 0 });
         Some(number)
     }
 
@@ -135,11 +141,75 @@ impl Lines {
         }
     }
 
+    /// A route leads to an adjacency from now on. The neighbours that it needs are next hops, but for the destination itself.
+    pub(crate) fn lead(&mut self, prefix: IpNet, number: u32) {
+        self.count(prefix, number, true);
+    }
+
+    /// A route does not lead to an adjacency any more, and uses it once less.
+    pub(crate) fn leave(&mut self, prefix: IpNet, number: u32) {
+        self.count(prefix, number, false);
+        self.give(number);
+    }
+
+    fn count(&mut self, prefix: IpNet, number: u32, more: bool) {
+        let Some(Some(line)) = self.by_number.get_mut(number as usize) else { return };
+        match &line.target {
+            Target::Neighbour(link, address) if IpNet::from(*address) != prefix => {
+                let before = line.leads;
+                line.leads = if more { before + 1 } else { before.saturating_sub(1) };
+                if before == 0 || line.leads == 0 {
+                    self.changed.insert((link.interface, *address));
+                }
+            }
+            Target::Balance(paths) => {
+                for path in paths.clone() {
+                    self.count(prefix, path, more);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Neighbours that became or ceased to be a next hop since this was asked last.
+    pub(crate) fn take_changed(&mut self) -> BTreeSet<(u16, IpAddr)> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Whether a target is a next hop.
+    pub(crate) fn is_next_hop(&self, target: &Target) -> bool {
+        let line = self.number(target).and_then(|number| self.by_number.get(number as usize)?.as_ref());
+        line.is_some_and(|line| line.leads > 0)
+    }
+
+    /// All neighbours that are next hops, each with the interface it is behind.
+    pub(crate) fn next_hops(&self) -> impl Iterator<Item = (u16, IpAddr)> {
+        let used = self.by_number.iter().flatten().filter(|line| line.leads > 0);
+        used.filter_map(|line| match line.target {
+            Target::Neighbour(link, address) => Some((link.interface, address)),
+            _ => None,
+        })
+    }
+
     /// Sends to a neighbour, or asks for it from now on.
     pub(crate) fn set(&self, link: Link, address: IpAddr, mac: Option<Mac>) {
         let target = Target::Neighbour(link, address);
         if let Some(number) = self.number(&target) {
-            write(self.table.get(number), &target, mac);
+            self.write(number, &target, mac);
+        }
+    }
+
+    fn write(&self, number: u32, target: &Target, mac: Option<Mac>) {
+        let line = self.table.get(number);
+        match target {
+            Target::Glean(link) => line.resolve(*link),
+            Target::Neighbour(link, _) => match mac {
+                Some(mac) => line.forward(*link, mac),
+                None => line.resolve(*link),
+            },
+            Target::Peer(link, mac) => line.forward(*link, *mac),
+            Target::Act(action) => line.act(*action),
+            Target::Balance(paths) => line.balance(paths),
         }
     }
 
@@ -178,19 +248,6 @@ impl Lines {
             larger.get(number).copy(self.table.get(number));
         }
         self.table = Arc::new(larger);
-    }
-}
-
-fn write(line: &Adjacency, target: &Target, mac: Option<Mac>) {
-    match target {
-        Target::Glean(link) => line.resolve(*link),
-        Target::Neighbour(link, _) => match mac {
-            Some(mac) => line.forward(*link, mac),
-            None => line.resolve(*link),
-        },
-        Target::Peer(link, mac) => line.forward(*link, *mac),
-        Target::Act(action) => line.act(*action),
-        Target::Balance(paths) => line.balance(paths),
     }
 }
 

@@ -64,8 +64,7 @@ impl Routing {
     /// See [`PingError`].
     pub(crate) fn ping(&mut self, request: &PingRequest) -> Result<PingTicket, PingError> {
         let PingRequest { destination, vrf, source, size, ttl, whole } = request.clone();
-        let at = self.tables.iter().position(|table| *table.name == *vrf);
-        let at = at.ok_or_else(|| PingError::Vrf(vrf.clone()))?;
+        let at = self.named(&vrf).ok_or_else(|| PingError::Vrf(vrf.clone()))?;
         let table = &self.tables[at];
         let (_, number) =
             table.find(destination).ok_or_else(|| PingError::NoRoute(destination, vrf.clone()))?;

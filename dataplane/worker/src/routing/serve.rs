@@ -59,9 +59,9 @@ impl Routing {
         }
         let ethertype = ethernet::ethertype(packet.data());
         if ethertype == Some(ETHERTYPE_ARP) || is_discovery(packet.data()) {
-            let (legs, tables, lines) = (&self.legs, &self.tables, &self.lines);
-            let rx = packet.rx;
-            let table = legs.get(&rx).and_then(|leg| tables.iter().find(|table| *table.name == *leg.vrf));
+            let (rx, lines) = (packet.rx, &self.lines);
+            let named = |name: &str| self.tables.iter().find(|table| *table.name == *name);
+            let table = self.legs.get(&rx).and_then(|leg| named(&leg.vrf));
             let elsewhere = |address: IpAddr| {
                 let found = table.and_then(|table| table.find(address));
                 found.is_some_and(|(_, number)| {
@@ -249,7 +249,7 @@ impl Routing {
         let Some(leg) = self.legs.get(&interface) else { return };
         let link = leg.link(version(address));
         self.lines.set(link, address, Some(mac));
-        let Some(table) = self.tables.iter_mut().find(|table| *table.name == *leg.vrf) else { return };
+        let Some(table) = self.named(&leg.vrf).and_then(|at| self.tables.get_mut(at)) else { return };
         let prefix = IpNet::from(address);
         // Only where its destination would be asked for on this link: other routes go first.
         let asked = table.find(address).and_then(|(_, number)| self.lines.target(number));
@@ -264,10 +264,14 @@ impl Routing {
         }
     }
 
-    fn lost(&mut self, interface: u16, address: IpAddr) {
+    pub(super) fn lost(&mut self, interface: u16, address: IpAddr) {
         let Some(leg) = self.legs.get(&interface) else { return };
         self.lines.set(leg.link(version(address)), address, None);
-        let Some(table) = self.tables.iter_mut().find(|table| *table.name == *leg.vrf) else { return };
+        if self.is_next_hop((interface, address)) {
+            // It may have made room for another one.
+            self.unpinned.insert((interface, address));
+        }
+        let Some(table) = self.named(&leg.vrf).and_then(|at| self.tables.get_mut(at)) else { return };
         if table.found.remove(&address).is_some() {
             table.remove(IpNet::from(address), &mut self.lines);
         }

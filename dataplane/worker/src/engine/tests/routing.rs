@@ -54,7 +54,7 @@ fn spec() -> Topology {
     topology.routed.insert("c".into(), routed(3, OverSpec::Port, "10.1.0.254/24", &[("10.1.0.1", 7)]));
     let via = |via: &str| RouteSpec::Via(vec![PathSpec { via: Some(ip(via)), interface: None }]);
     let routes = [(net("0.0.0.0/0"), via("10.1.0.1")), (net("10.66.0.0/16"), RouteSpec::Blackhole)];
-    topology.vrfs.insert("default".into(), VrfSpec { routes: routes.into() });
+    topology.vrfs.insert("default".into(), VrfSpec { routes: routes.into_iter().collect() });
     topology
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use paceline_graph::{Action, Adjacencies, IpVersion, Link};
+use paceline_graph::{Action, Adjacencies, Adjacency, IpVersion, Link};
 use paceline_wire::ethernet::Mac;
 
 /// What an adjacency is for. With the link in it, so that an interface whose MTU or address changed gets new ones.
@@ -28,6 +28,8 @@ struct Line {
     uses: usize,
     /// Routes that lead to it as a next hop.
     leads: usize,
+    /// Those that flows are spread by, and that it is one of.
+    balances: Vec<u32>,
 }
 
 /// All adjacencies. Their numbers are given away again after a quiet point.
@@ -114,12 +116,13 @@ impl Lines {
             for path in paths {
                 if let Some(Some(line)) = self.by_number.get_mut(*path as usize) {
                     line.uses += 1;
+                    line.balances.push(number);
                 }
             }
         }
         self.write(number, &target, mac);
         self.numbers.insert(target.clone(), number);
-        self.by_number[number as usize] = Some(Line { target, uses: 1, leads: 0 });
+        self.by_number[number as usize] = Some(Line { target, uses: 1, leads: 0, balances: Vec::new() });
         Some(number)
     }
 
@@ -136,6 +139,9 @@ impl Lines {
         self.retired.push(number);
         if let Target::Balance(paths) = line.target {
             for path in paths {
+                if let Some(Some(line)) = self.by_number.get_mut(path as usize) {
+                    line.balances.retain(|balance| *balance != number);
+                }
                 self.give(path);
             }
         }
@@ -191,11 +197,17 @@ impl Lines {
         })
     }
 
-    /// Sends to a neighbour, or asks for it from now on.
+    /// Sends to a neighbour, or asks for it from now on. While it does not answer, flows that are spread over it and others
+    /// go by those that do.
     pub(crate) fn set(&self, link: Link, address: IpAddr, mac: Option<Mac>) {
         let target = Target::Neighbour(link, address);
-        if let Some(number) = self.number(&target) {
-            self.write(number, &target, mac);
+        let Some(number) = self.number(&target) else { return };
+        self.write(number, &target, mac);
+        let line = self.by_number.get(number as usize).and_then(Option::as_ref);
+        for balance in line.into_iter().flat_map(|line| &line.balances) {
+            if let Some(target) = self.target(*balance) {
+                self.write(*balance, target, None);
+            }
         }
     }
 
@@ -209,8 +221,14 @@ impl Lines {
             },
             Target::Peer(link, mac) => line.forward(*link, *mac),
             Target::Act(action) => line.act(*action),
-            Target::Balance(paths) => line.balance(paths),
+            Target::Balance(paths) => line.balance(&places(paths, |path| self.answers(path))),
         }
+    }
+
+    /// Whether packets may be sent there: not to a neighbour that is asked for in vain.
+    fn answers(&self, number: u32) -> bool {
+        let is_neighbour = matches!(self.target(number), Some(Target::Neighbour(..)));
+        !is_neighbour || self.table.get(number).target().action() == Action::Forward
     }
 
     /// Adjacencies that are in use.
@@ -249,6 +267,17 @@ impl Lines {
         }
         self.table = Arc::new(larger);
     }
+}
+
+/// The places of next hops among which flows are spread, as many of each as there can be. Those of one that does not answer are shared
+/// among the ones that do: their own flows stay where they are, and those of the other return when it does. If none answers, all
+/// are asked for.
+fn places(paths: &[u32], answers: impl Fn(u32) -> bool) -> Vec<u32> {
+    let each = (Adjacency::PATHS / paths.len().max(1)).max(1);
+    let alive: Vec<u32> = paths.iter().copied().filter(|path| answers(*path)).collect();
+    let mut others = alive.iter().copied().cycle();
+    let mut place = |path: u32| if alive.contains(&path) { path } else { others.next().unwrap_or(path) };
+    paths.iter().flat_map(|path| std::iter::repeat_n(*path, each)).map(&mut place).collect()
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn leg(number: u16, vrf: usize, mtu: u16, is_link: bool, statics: &[u8]) -> Leg 
 fn legs() -> impl Strategy<Value = BTreeMap<u16, Leg>> {
     let statics = prop::collection::vec(2_u8..6, 0..3);
     let one = (1_u16..5, 0_usize..2, prop_oneof![Just(1500), Just(1400)], prop::bool::weighted(0.2), statics);
-    prop::collection::vec(one, 0..4).prop_map(|all| {
+    prop::collection::vec(one, 0..6).prop_map(|all| {
         let made =
             all.iter().map(|(number, vrf, mtu, is_link, s)| (*number, leg(*number, *vrf, *mtu, *is_link, s)));
         made.collect()
@@ -51,7 +51,7 @@ fn legs() -> impl Strategy<Value = BTreeMap<u16, Leg>> {
 
 /// Few prefixes, so that they meet: within the legs' subnets, around them, and elsewhere.
 fn prefix() -> impl Strategy<Value = IpNet> {
-    let lengths = prop::sample::select(vec![0_u8, 8, 15, 16, 24, 25, 30, 32, 32]);
+    let lengths = prop::sample::select(vec![0_u8, 8, 15, 16, 24, 24, 24, 25, 30, 32, 32]);
     (1_u8..5, 0_u8..8, lengths).prop_map(|(second, last, length)| {
         IpNet::new([10, second, 0, last].into(), length).expect("a prefix").trunc()
     })
@@ -71,9 +71,14 @@ fn route() -> impl Strategy<Value = RouteSpec> {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let routes = prop::collection::vec((0_usize..2, prefix(), route()), 0..12);
-    let found = prop::collection::vec((1_u16..5, 0_u8..8), 0..4);
-    let step =
-        (prop::option::weighted(0.4, legs()), routes, any::<[bool; 2]>(), found, prop::bool::weighted(0.8));
+    let found = prop::collection::vec((1_u16..5, 2_u8..8), 0..12);
+    let step = (
+        prop::option::weighted(0.3, legs()),
+        routes,
+        [prop::bool::weighted(0.9), prop::bool::weighted(0.9)],
+        found,
+        prop::bool::weighted(0.8),
+    );
     prop::collection::vec(step, 1..8).prop_map(|all| {
         // Legs stay as they were in most steps.
         let mut legs = BTreeMap::new();
@@ -180,4 +185,44 @@ proptest! {
         routing.complete();
         prop_assert_eq!((shown(&routing).len(), routing.lines_in_use()), (0, 0));
     }
+}
+
+#[test]
+fn a_next_hop_that_does_not_answer_is_passed_over_by_those_that_are_spread() {
+    let mut routing = Routing::new();
+    let legs = BTreeMap::from([(1, leg(1, 0, 1500, false, &[]))]);
+    let hop = |last: u8| IpAddr::from([10, 1, 0, last]);
+    let path = |last| PathSpec { via: Some(hop(last)), interface: None };
+    let mut topology = Topology::default();
+    let prefix: IpNet = "20.0.0.0/8".parse().expect("a prefix");
+    let vrf =
+        VrfSpec { routes: [(prefix, RouteSpec::Via(vec![path(2), path(3), path(4)]))].into_iter().collect() };
+    topology.vrfs.insert("red".into(), vrf);
+    routing.prepare(legs, &topology);
+    routing.complete();
+    let flows = |routing: &Routing| -> Vec<IpAddr> {
+        let number = routing.tables[0].get(prefix).expect("there");
+        let line = routing.lines.table().get(number);
+        let to = |flow: u32| match routing.lines.target(line.path(flow.wrapping_mul(0x9e37_79b9))) {
+            Some(Target::Neighbour(_, address)) => *address,
+            other => panic!("{other:?}"),
+        };
+        (0..3000).map(to).collect()
+    };
+    let share = |flows: &[IpAddr], last| flows.iter().filter(|to| **to == hop(last)).count();
+    // As long as nobody has answered, all are asked.
+    let asked = flows(&routing);
+    assert!((2..5).all(|last| share(&asked, last).abs_diff(1000) < 100));
+    routing.resolved(1, hop(2), Mac(2));
+    assert_eq!(share(&flows(&routing), 2), 3000, "the only one that is known");
+    routing.resolved(1, hop(3), Mac(3));
+    routing.resolved(1, hop(4), Mac(4));
+    assert_eq!(flows(&routing), asked);
+    routing.lost(1, hop(3));
+    let without = flows(&routing);
+    assert!([2, 4].iter().all(|last| share(&without, *last).abs_diff(1500) < 150), "its share is shared");
+    let stay = |(before, now): (&IpAddr, &IpAddr)| *before == hop(3) || before == now;
+    assert!(asked.iter().zip(&without).all(stay), "flows of the others stay where they are");
+    routing.resolved(1, hop(3), Mac(5));
+    assert_eq!(flows(&routing), asked, "it is back");
 }

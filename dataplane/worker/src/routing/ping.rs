@@ -85,8 +85,6 @@ impl Routing {
         if source.is_ipv4() != destination.is_ipv4() {
             return Err(PingRefused::Family.into());
         }
-        // The routing node takes one off, as for anybody's.
-        let ttl = if out.is_some() { ttl.saturating_add(1) } else { ttl };
         let leg = out.unwrap_or(leg).number;
         self.pings.next = self.pings.next.wrapping_add(1);
         let (id, sequence) = (std::process::id() as u16, self.pings.next);

@@ -324,5 +324,6 @@ fn own(way: &mut Way, leg: &Leg, domain: u16, ip: &[u8]) -> Option<Packet> {
     let _ = ethernet::write_header(&mut header, leg.mac, leg.mac, ethertype);
     let mut packet = copy_in(&mut way.cache, &[&header[..], ip].concat())?;
     (packet.rx, packet.domain) = (leg.number, domain);
+    packet.set_own();
     Some(packet)
 }

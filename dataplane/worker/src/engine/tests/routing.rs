@@ -151,6 +151,7 @@ fn the_switch_answers_for_its_own_addresses() {
         let pong = next(&peers[0], |frame| frame.len() == ping.len() && frame[12] == 8 && frame[34] == 0)
             .expect("answered");
         assert_eq!(pong[26..30], to.octets(), "from the address that was asked");
+        assert_eq!(pong[22], 64, "no router was on its way");
     }
     // And it asks, too.
     let ask = |destination: &str| PingRequest {

@@ -1,6 +1,8 @@
 //! A change of the topology, in two steps around the moment when workers go over to the new snapshot.
 //!
 //! Before it, routes go that would lead nowhere, and everything is made that new routes will lead to; after it, those are written.
+//! A new interface is closed until then, so that nothing comes in by it that finds no route: a further snapshot opens it.
+//!
 //! Only prefixes are looked at for which something is different: a route more among a million costs what it costs among ten. An
 //! interface that comes, goes or moves may be what any route leads by, and so has all of them looked at.
 
@@ -25,6 +27,8 @@ pub(crate) struct Part {
     pub adjacencies: Arc<Adjacencies>,
     /// Of each leg: the number of its table, and what nodes know of it.
     pub legs: BTreeMap<u16, (u16, L3)>,
+    /// Legs that nothing may come in by yet.
+    pub closed: BTreeSet<u16>,
 }
 
 impl Routing {
@@ -33,21 +37,29 @@ impl Routing {
     pub(crate) fn prepare(&mut self, legs: BTreeMap<u16, Leg>, topology: &Topology) -> Part {
         if legs != self.legs || !self.has_routes_of(topology) {
             let was = std::mem::replace(&mut self.legs, legs);
+            let is_new = |leg: &&Leg| {
+                was.get(&leg.number).is_none_or(|old| (&old.name, &old.vrf) != (&leg.name, &leg.vrf))
+            };
+            self.closed.extend(self.legs.values().filter(is_new).map(|leg| leg.number));
+            self.closed.retain(|number| self.legs.contains_key(number));
             self.name_tables(topology);
             self.rewrite(&was, topology);
         }
         self.lines.reserve(SPARE_LINES);
+        self.opens = false;
         self.marks = Some((self.lines.mark(), self.tables.iter().map(Table::mark).collect()));
         let number = |leg: &Leg| self.number_of(leg).unwrap_or(paceline_graph::NO_DOMAIN);
         Part {
             vrfs: self.tables.iter().map(Table::vrf).collect(),
             adjacencies: Arc::clone(self.lines.table()),
             legs: self.legs.iter().map(|(at, leg)| (*at, (number(leg), leg.l3()))).collect(),
+            closed: self.closed.clone(),
         }
     }
 
-    /// Second step: every worker uses the new snapshot.
-    pub(crate) fn complete(&mut self) {
+    /// Second step: every worker uses the new snapshot. Whether legs were closed in it, for which the same steps are to be gone through
+    /// once more, now that their routes are there.
+    pub(crate) fn complete(&mut self) -> bool {
         if let Some((mark, marks)) = self.marks.take() {
             self.lines.quiet(mark);
             for (table, mark) in self.tables.iter_mut().zip(marks) {
@@ -62,6 +74,9 @@ impl Routing {
             }
         }
         self.tell_neighbours();
+        self.opens = !self.closed.is_empty();
+        self.closed.clear();
+        self.opens
     }
 
     /// Whether the tables are told of all routes of a topology already.

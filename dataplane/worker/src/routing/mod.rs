@@ -45,6 +45,10 @@ pub(crate) struct Routing {
     /// Routes for which there was no room, by table. They are tried again with the next change.
     missing: Vec<(usize, IpNet)>,
     marks: Option<(usize, Vec<Marks>)>,
+    /// Legs that are new in their table: what comes in by them waits until their routes are written.
+    closed: BTreeSet<u16>,
+    /// Their routes are written, and the next snapshot opens them.
+    opens: bool,
     neighbours: Neighbours<Packet>,
     /// Legs that `neighbours` knows, as it knows them.
     known: BTreeMap<u16, Leg>,
@@ -70,6 +74,8 @@ impl Routing {
             pending: Vec::new(),
             missing: Vec::new(),
             marks: None,
+            closed: BTreeSet::new(),
+            opens: false,
             neighbours: Neighbours::new(Settings { probes6: 0, ..Settings::default() }),
             known: BTreeMap::new(),
             unpinned: BTreeSet::new(),
@@ -87,9 +93,9 @@ impl Routing {
         self.started.elapsed()
     }
 
-    /// Whether it is between the two steps of a change.
+    /// Whether it is between the two steps of a change, or of one that only opens what is closed.
     pub(crate) fn is_changing(&self) -> bool {
-        self.marks.is_some()
+        self.marks.is_some() || self.opens
     }
 
     /// Whether memory waits for the next quiet point.

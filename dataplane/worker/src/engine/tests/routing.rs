@@ -330,3 +330,25 @@ fn changes_of_routes_leave_the_rest_alone_and_numbers_are_used_again() {
     assert_eq!(lines, 0, "every adjacency was given back");
     full_again(engine);
 }
+
+#[test]
+fn what_is_there_before_a_new_interface_is_routed() {
+    for mode in [Mode::Poll, Mode::Adaptive] {
+        let mut engine = engine(1, mode);
+        let peers = ["a", "b", "c"].map(|name| attach(&mut engine, name));
+        for round in 0..40 {
+            let ttl = 10 + round;
+            peers[0].send(&packet(host_mac(1), router_mac(1), "10.0.0.1", "8.8.8.8", ttl));
+            peers[2].send(&packet(host_mac(7), router_mac(3), "10.1.0.1", "10.0.0.2", ttl));
+            engine.configure(spec()).expect("configured");
+            let out = packet(router_mac(3), host_mac(7), "10.0.0.1", "8.8.8.8", ttl - 1);
+            assert!(comes(&peers[2], &out), "round {round}");
+            let back = packet(router_mac(1), host_mac(2), "10.1.0.1", "10.0.0.2", ttl - 1);
+            assert!(comes(&peers[1], &back), "round {round}");
+            engine.configure(Topology::default()).expect("configured");
+        }
+        let drops = engine.drops();
+        assert!(drops.iter().all(|row| row.name != "ip4-route"), "{drops:?}");
+        full_again(engine);
+    }
+}

@@ -135,9 +135,7 @@ impl Routing {
             let again = again.iter().filter(|route| route.0 == at).map(|route| route.1);
             let mut wanted = Vec::new();
             for prefix in table.follow(&ways, routes, anew, again) {
-                let want = table.wanted(&ways, prefix);
-                table.keep_found(prefix, want.as_ref());
-                match want {
+                match table.wanted(&ways, prefix) {
                     Some(want) => wanted.push((prefix, want)),
                     None => table.remove(prefix, &mut self.lines),
                 }

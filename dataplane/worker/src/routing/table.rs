@@ -189,23 +189,15 @@ impl Table {
     }
 
     /// Where a prefix should lead, by what wins: the configuration; addresses of interfaces, and neighbours that do not change; neighbours
-    /// that were found where nothing else leads. Routes by interfaces that are not there are left out.
-    pub(crate) fn wanted(&self, ways: &Ways<'_>, prefix: IpNet) -> Option<Want> {
-        self.said(ways, prefix).or_else(|| self.still_found(ways, prefix))
-    }
-
-    /// Keeps in mind that a neighbour was found as long as its route is that of its own.
-    pub(crate) fn keep_found(&mut self, prefix: IpNet, want: Option<&Want>) {
-        let address = prefix.addr();
-        let is_own = |interface: u16| {
-            let own = |target: &Target| matches!(target, Target::Neighbour(link, to) if (link.interface, *to) == (interface, address));
-            matches!(want, Some(Want::One(target)) if own(target))
-        };
-        if IpNet::from(address) == prefix
-            && self.found.get(&address).is_some_and(|interface| !is_own(*interface))
-        {
-            self.found.remove(&address);
+    /// that were found where nothing else leads, and are forgotten where something does. Routes by interfaces that are not there are
+    /// left out.
+    pub(crate) fn wanted(&mut self, ways: &Ways<'_>, prefix: IpNet) -> Option<Want> {
+        let said = self.said(ways, prefix);
+        let found = if said.is_none() { self.still_found(ways, prefix) } else { None };
+        if found.is_none() && prefix == IpNet::from(prefix.addr()) {
+            self.found.remove(&prefix.addr());
         }
+        said.or(found)
     }
 
     fn said(&self, ways: &Ways<'_>, prefix: IpNet) -> Option<Want> {

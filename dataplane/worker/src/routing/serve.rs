@@ -10,7 +10,7 @@ use paceline_graph::{Hop, Reason};
 use paceline_nodes::{finish_checksum, hop};
 use paceline_ports::copy_in;
 use paceline_router::local::{Limits, Local};
-use paceline_router::neighbour::Action;
+use paceline_router::neighbour::{Action, Neighbours};
 use paceline_wire::ethernet::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN, Mac};
 use paceline_wire::ipv4::Ipv4Header;
 use paceline_wire::ipv6::Ipv6Header;
@@ -100,15 +100,8 @@ impl Routing {
         way.cache.free(packet);
         if let (Some(leg), Some(ip)) = (self.legs.get(&rx), self.scratch.get(HEADER_LEN..)) {
             let local = self.locals.entry(domain).or_insert_with(|| Local::new(now, Limits::default()));
-            let (neighbours, actions) = (&mut self.neighbours, &mut self.actions);
-            local.input(now, ip, |answer| {
-                let Some(packet) = own(way, leg, domain, answer) else { return };
-                match destination(packet.data()).filter(|to| is_link_local(*to)) {
-                    // No routing node takes it.
-                    Some(to) => neighbours.want(now, leg.number, to, packet, actions),
-                    None => route(way, packet),
-                }
-            });
+            let mut exit = Exit { now, way, neighbours: &mut self.neighbours, actions: &mut self.actions };
+            local.input(now, ip, |answer| exit.send(leg, domain, answer));
         }
         self.act(now, way);
     }
@@ -120,13 +113,15 @@ impl Routing {
         for (domain, local) in &mut self.locals {
             let name = self.tables.get(usize::from(*domain)).map(|table| &table.name);
             let leg = self.legs.values().find(|leg| name.is_some_and(|name| *leg.vrf == **name));
+            let mut exit = Exit { now, way, neighbours: &mut self.neighbours, actions: &mut self.actions };
             local.poll(now, |answer| {
                 if let Some(leg) = leg {
-                    emit(way, leg, *domain, answer);
+                    exit.send(leg, *domain, answer);
                 }
             });
         }
         self.serve_pings(way);
+        self.act(now, way);
         let locals = self.locals.values().filter_map(Local::next_deadline);
         locals.chain(self.neighbours.next_deadline()).min()
     }
@@ -295,17 +290,30 @@ fn destination(frame: &[u8]) -> Option<IpAddr> {
 }
 
 /// Whether an address means something on its link alone.
-fn is_link_local(address: IpAddr) -> bool {
+pub(super) fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => address.is_unicast_link_local(),
     }
 }
 
-/// Sends an IP packet of the switch's own to the routing node, as if it had come in by a leg.
-pub(super) fn emit(way: &mut Way, leg: &Leg, domain: u16, ip: &[u8]) {
-    if let Some(packet) = own(way, leg, domain, ip) {
-        route(way, packet);
+/// The way of packets of the switch's own.
+pub(super) struct Exit<'a> {
+    pub now: Duration,
+    pub way: &'a mut Way,
+    pub neighbours: &'a mut Neighbours<Packet>,
+    pub actions: &'a mut Vec<Action<Packet>>,
+}
+
+impl Exit<'_> {
+    /// Sends an IP packet to the routing node, as if it had come in by a leg; or to a neighbour there, if its destination means
+    /// something on that link alone: no routing node takes it.
+    pub(super) fn send(&mut self, leg: &Leg, domain: u16, ip: &[u8]) {
+        let Some(packet) = own(self.way, leg, domain, ip) else { return };
+        match destination(packet.data()).filter(|to| is_link_local(*to)) {
+            Some(to) => self.neighbours.want(self.now, leg.number, to, packet, self.actions),
+            None => route(self.way, packet),
+        }
     }
 }
 

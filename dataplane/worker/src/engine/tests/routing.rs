@@ -157,6 +157,7 @@ fn the_switch_answers_for_its_own_addresses() {
     let ask = |destination: &str| PingRequest {
         destination: ip(destination),
         vrf: "default".into(),
+        interface: None,
         source: None,
         size: 56,
         ttl: 64,
@@ -173,6 +174,11 @@ fn the_switch_answers_for_its_own_addresses() {
     let no_vrf = PingRequest { vrf: "none".into(), ..ask("10.1.0.254") };
     assert!(matches!(engine.ping(&no_vrf), Err(PingError::Vrf(_))));
     assert!(matches!(engine.ping(&ask("fd00::1")), Err(PingError::NoRoute(..))));
+    assert!(matches!(engine.ping(&ask("fe80::1")), Err(PingError::LinkLocal(..))));
+    let by = |name: &str, to| engine.routing().ping(&PingRequest { interface: Some(name.into()), ..ask(to) });
+    assert!(matches!(by("a", "10.1.0.1"), Err(PingError::Interface(..))));
+    assert!(matches!(by("leg", "10.1.0.1"), Err(PingError::NotBy(..))));
+    assert!(by("c", "10.1.0.1").is_ok());
     // A host that nobody is: its sender is told.
     peers[0].send(&packet(host_mac(1), router_mac(1), "10.0.0.1", "10.1.0.99", 64));
     let told = next(&peers[0], |frame| frame.len() > 35 && frame[12] == 8 && frame[34..36] == [3, 1]);

@@ -72,10 +72,8 @@ fn the_shipped_router(engine: &Engine) {
     switch.await_that("the generator's packets go their way", |switch| {
         switch.counter("sink", "tx_packets") > 100
     });
-    // A few may have come before the routes at the start, and none is lost after that.
-    let (lost, sent) = (switch.counter("gen", "drops"), switch.counter("sink", "tx_packets"));
-    switch.await_that("more go", |switch| switch.counter("sink", "tx_packets") > sent + 100);
-    assert_eq!(switch.counter("gen", "drops"), lost, "{}", switch.show("drops"));
+    // Not even the first ones are lost: they wait until their routes are there.
+    assert_eq!(switch.counter("gen", "drops"), 0, "{}", switch.show("drops"));
     let interfaces = switch.cli(["show", "interfaces"]).ok();
     for name in ["east", "west", "bvi0", "core100", "core200", "gen", "sink"] {
         assert!(interfaces.contains(name), "{name}: {interfaces}");

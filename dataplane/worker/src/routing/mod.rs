@@ -3,6 +3,7 @@
 //! [`Routing`] is shared by the engine, which brings it to a new topology (`change`), and by the thread that serves packets (`serve`).
 
 mod change;
+mod exit;
 mod leg;
 mod lines;
 mod neighbours;
@@ -22,11 +23,11 @@ use paceline_buf::Packet;
 use paceline_router::local::Local;
 use paceline_router::neighbour::{Action, Neighbours, Settings};
 
+use exit::Way;
 pub(crate) use leg::{Leg, mac_of};
 use lines::Lines;
 use ping::Pings;
 pub use ping::{PingError, PingRequest, PingTicket};
-use serve::Way;
 use table::{Marks, Table};
 pub(crate) use thread::Server;
 

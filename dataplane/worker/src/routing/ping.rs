@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use paceline_router::local::{Answer, Limits, Local, Outcome, Ping, PingRefused};
 
-use super::serve::{Exit, is_link_local};
+use super::exit::Exit;
+use super::serve::is_link_local;
 use super::{Leg, Routing, Table, Way};
 use crate::view::PingView;
 

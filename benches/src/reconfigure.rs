@@ -109,8 +109,7 @@ pub fn reconfigure(params: Reconfigure) -> Result<ReconfigureReport, BenchError>
     while sent(&mut engine) == 0 && Instant::now() < deadline {
         std::thread::yield_now();
     }
-    // Packets that came before the first routes were written are none of the changes'.
-    let (before, dropped, start) = (sent(&mut engine), dropped(&engine), Instant::now());
+    let (before, start) = (sent(&mut engine), Instant::now());
     let added = timed(&mut engine, topology(params.routes))?;
     let mut changes = Vec::with_capacity(params.changes as usize);
     let mut many = topology(params.routes);
@@ -127,7 +126,7 @@ pub fn reconfigure(params: Reconfigure) -> Result<ReconfigureReport, BenchError>
     }
     let removed = timed(&mut engine, few)?;
     let (packets, elapsed) = (sent(&mut engine) - before, start.elapsed());
-    let lost = self::dropped(&engine) - dropped;
+    let lost = dropped(&engine);
     engine.stop();
     if lost > 0 {
         return Err(BenchError::Drops(lost));

@@ -294,13 +294,17 @@ Exit status: 0 if there was an answer, 1 if not.
 
 Examples:
   paceline ping 10.0.0.2
-  paceline ping fd00::2 --vrf blue --count 1 --size 1400")]
+  paceline ping fd00::2 --vrf blue --count 1 --size 1400
+  paceline ping fe80::1 --interface wan")]
 pub struct Ping {
     /// Who is asked
     pub address: IpAddr,
     /// The routing table that leads there
     #[arg(long, value_name = "NAME", default_value = VrfName::DEFAULT)]
     pub vrf: VrfName,
+    /// The interface to ask by; link-local addresses need one [default: the one that a route leads by]
+    #[arg(long, short = 'I', value_name = "NAME")]
+    pub interface: Option<PortName>,
     /// The address to ask from [default: that of the interface that leads there]
     #[arg(long, value_name = "ADDRESS")]
     pub source: Option<IpAddr>,

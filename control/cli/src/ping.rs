@@ -12,13 +12,14 @@ use crate::table::say;
 
 /// Asks, and says what became of each request. Fails if none was answered.
 pub async fn ping(client: &Client, options: Ping) -> Result<(), Fail> {
-    let Ping { address, vrf, source, count, interval, size, ttl, whole } = options;
+    let Ping { address, vrf, interface, source, count, interval, size, ttl, whole } = options;
     let (mut answered, mut times) = (0, Vec::new());
     for sequence in 1..=count {
         if sequence > 1 {
             tokio::time::sleep(Duration::from_secs_f64(interval)).await;
         }
-        let ask = AskPing { address, vrf: vrf.clone(), source, size, ttl, whole };
+        let ask =
+            AskPing { address, vrf: vrf.clone(), interface: interface.clone(), source, size, ttl, whole };
         let answer = client.post("/v1/ping", &ask).await?;
         if answer["outcome"] == "reply" {
             answered += 1;

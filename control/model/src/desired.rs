@@ -1,12 +1,16 @@
 //! What should be: the ports, bridges and routes that the reconciler brings about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
+use ipnet::IpNet;
 
 use crate::config::{Nat, PortKind, StaticMac, UnknownUnicast, Uplink};
 use crate::{
     Attach, BridgeName, DesiredInterface, DesiredVrf, EndpointId, HostPlan, IfName, MacAddr, NetworkId,
-    PortName, VlanMode, VrfName,
+    PortName, Route, RouteId, VlanMode, VrfName,
 };
 
 /// All ports, bridges and routes that should be. Two of them compare, so that what is can be told from what should be.
@@ -20,10 +24,45 @@ pub struct Desired {
     pub interfaces: BTreeMap<PortName, DesiredInterface>,
     /// Routing tables by name; that of every interface is in it.
     pub vrfs: BTreeMap<VrfName, DesiredVrf>,
+    /// The operator's routes, which yield to others of their prefix. That of a routing table that is not there waits for it.
+    pub added: OrdMap<RouteId, Route>,
     /// Address translation, if any; its addresses are all there.
     pub nat: Option<Nat>,
     /// What the host's own stack is to do, if anything.
     pub host: Option<HostPlan>,
+}
+
+impl Desired {
+    /// The route of a routing table and a prefix.
+    pub fn route(&self, id: &RouteId) -> Option<&Route> {
+        let vrf = self.vrfs.get(&id.vrf)?;
+        vrf.routes.get(&id.prefix).or_else(|| self.added.get(id))
+    }
+
+    /// All routes that may be others than they were in `before`. It takes a time that they take, and not all routes, where this and
+    /// that were made of the same file and model.
+    pub fn changed_routes(&self, before: &Desired) -> BTreeSet<RouteId> {
+        let added = before.added.diff(&self.added).map(|change| changed(&change).clone());
+        let mut all: BTreeSet<RouteId> = added.collect();
+        for name in before.vrfs.keys().chain(self.vrfs.keys()) {
+            let routes = |desired: &Desired| desired.vrfs.get(name).map(|vrf| vrf.routes.clone());
+            let (was, is) = (routes(before), routes(self));
+            let id = |prefix: &IpNet| RouteId { vrf: name.clone(), prefix: *prefix };
+            let own = was.clone().unwrap_or_default();
+            all.extend(own.diff(&is.clone().unwrap_or_default()).map(|change| id(changed(&change))));
+            if was.is_some() != is.is_some() {
+                // Those that waited for it, or do from now on.
+                all.extend(self.added.keys().filter(|id| id.vrf == *name).cloned());
+            }
+        }
+        all
+    }
+}
+
+fn changed<'a, K, V>(change: &DiffItem<'a, 'a, K, V>) -> &'a K {
+    match change {
+        DiffItem::Add(key, _) | DiffItem::Remove(key, _) | DiffItem::Update { new: (key, _), .. } => key,
+    }
 }
 
 /// One port that should be.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 
+use imbl::OrdMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
@@ -110,11 +111,11 @@ fn checked<T: std::str::FromStr<Err: std::fmt::Debug>>(name: &str) -> T {
 }
 
 /// A map that remembers what it held before, so that the store writes only what changed and a failed write is taken
-/// back. Read it as the map it is; write with [`insert`](Self::insert), [`remove`](Self::remove) and
-/// [`get_mut`](Self::get_mut).
+/// back. Read it as the map it is, of which a copy costs nothing; write with [`insert`](Self::insert), [`remove`](Self::remove)
+/// and [`get_mut`](Self::get_mut).
 #[derive(Debug, Clone)]
-pub struct Table<K, V> {
-    rows: BTreeMap<K, V>,
+pub struct Table<K: Ord, V> {
+    rows: OrdMap<K, V>,
     /// Of each row that was touched since the last `settle`, what it was then.
     before: BTreeMap<K, Option<V>>,
 }
@@ -168,8 +169,8 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
     }
 }
 
-impl<K, V> Deref for Table<K, V> {
-    type Target = BTreeMap<K, V>;
+impl<K: Ord, V> Deref for Table<K, V> {
+    type Target = OrdMap<K, V>;
 
     fn deref(&self) -> &Self::Target {
         &self.rows
@@ -177,34 +178,34 @@ impl<K, V> Deref for Table<K, V> {
 }
 
 /// Rows as they were read: nothing is touched.
-impl<K: Ord, V> FromIterator<(K, V)> for Table<K, V> {
+impl<K: Ord + Clone, V: Clone> FromIterator<(K, V)> for Table<K, V> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(rows: I) -> Self {
         Self { rows: rows.into_iter().collect(), before: BTreeMap::new() }
     }
 }
 
-impl<K, V> Default for Table<K, V> {
+impl<K: Ord, V> Default for Table<K, V> {
     fn default() -> Self {
-        Self { rows: BTreeMap::new(), before: BTreeMap::new() }
+        Self { rows: OrdMap::new(), before: BTreeMap::new() }
     }
 }
 
 /// Equal by what they hold, whatever they held before.
-impl<K: PartialEq, V: PartialEq> PartialEq for Table<K, V> {
+impl<K: Ord, V: PartialEq> PartialEq for Table<K, V> {
     fn eq(&self, other: &Self) -> bool {
         self.rows == other.rows
     }
 }
 
-impl<K: Serialize, V: Serialize> Serialize for Table<K, V> {
+impl<K: Ord + Serialize, V: Serialize> Serialize for Table<K, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.rows.serialize(serializer)
+        serializer.collect_map(self.rows.iter())
     }
 }
 
-impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Table<K, V> {
+impl<'de, K: Ord + Clone + Deserialize<'de>, V: Clone + Deserialize<'de>> Deserialize<'de> for Table<K, V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self { rows: BTreeMap::deserialize(deserializer)?, before: BTreeMap::new() })
+        Ok(BTreeMap::deserialize(deserializer)?.into_iter().collect())
     }
 }
 
@@ -221,6 +222,7 @@ mod tests {
             edits in prop::collection::vec((0u8..16, any::<Option<u8>>(), any::<bool>()), 0..40),
         ) {
             let mut table: Table<u8, u8> = start.clone().into_iter().collect();
+            let as_map = |table: &Table<u8, u8>| table.iter().map(|(key, value)| (*key, *value)).collect::<BTreeMap<_, _>>();
             let mut twin = start.clone();
             for (key, value, in_place) in edits {
                 match (value, in_place) {
@@ -232,7 +234,7 @@ mod tests {
                     (None, _) => prop_assert_eq!(table.remove(&key), twin.remove(&key)),
                 }
             }
-            prop_assert_eq!(&*table, &twin);
+            prop_assert_eq!(as_map(&table), twin.clone());
             // The changes are enough to bring a copy up to date.
             let mut copy = start.clone();
             for (&key, now) in table.changes() {
@@ -243,7 +245,7 @@ mod tests {
             }
             prop_assert_eq!(&copy, &twin);
             table.roll_back();
-            prop_assert_eq!(&*table, &start);
+            prop_assert_eq!(as_map(&table), start);
             prop_assert_eq!(table.changes().count(), 0);
         }
     }

@@ -47,8 +47,7 @@ pub fn remove(config: &Config, model: &mut Model, id: &RouteId) -> Result<(), Ro
 }
 
 fn refuse_file_s(config: &Config, id: &RouteId) -> Result<(), RouteError> {
-    let same = |vrf: &VrfName, prefix: &IpNet| *vrf == id.vrf && *prefix == id.prefix;
-    let there = config.routes.iter().any(|route| same(&route.vrf, &route.prefix));
+    let there = config.routes.tables().get(&id.vrf).is_some_and(|routes| routes.contains_key(&id.prefix));
     if there { Err(RouteError::InFile(id.clone())) } else { Ok(()) }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use imbl::OrdMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -60,8 +61,9 @@ pub struct DesiredInterface {
 /// One routing table that should be, beside the routes that its interfaces' addresses make.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DesiredVrf {
-    /// Routes by prefix.
-    pub routes: BTreeMap<IpNet, Route>,
+    /// Routes by prefix: the configuration file's, the kernel's by an uplink, and those that Docker's networks need. See
+    /// [`Desired::route`](crate::Desired::route) for all of them.
+    pub routes: OrdMap<IpNet, Route>,
 }
 
 /// Which route: the text is `default/10.0.0.0/8`, the routing table and the prefix.

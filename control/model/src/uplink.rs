@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use imbl::OrdMap;
 use ipnet::IpNet;
 
 use crate::config::Uplink;
@@ -62,7 +63,7 @@ impl UplinkState {
 
     /// The kernel's routes by the device as ours, for the interface of [`interface`](Self::interface). Those of its own subnets follow
     /// from its addresses.
-    pub fn routes(&self, uplink: &Uplink) -> BTreeMap<IpNet, Route> {
+    pub fn routes(&self, uplink: &Uplink) -> OrdMap<IpNet, Route> {
         let own = |prefix: &IpNet| self.addresses.iter().any(|address| address.trunc() == *prefix);
         let route = |via: Option<IpAddr>| Route::Via(vec![Path { via, interface: Some(uplink.port_name()) }]);
         self.routes

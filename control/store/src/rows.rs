@@ -67,8 +67,8 @@ pub(crate) fn load(db: &Database, path: &Path) -> Result<Option<Model>, StoreErr
 
 fn load_table<K, V>(transaction: &ReadTransaction, rows: Rows, path: &Path) -> Result<Table<K, V>, StoreError>
 where
-    K: FromStr<Err: Display> + Ord,
-    V: DeserializeOwned,
+    K: FromStr<Err: Display> + Ord + Clone,
+    V: DeserializeOwned + Clone,
 {
     let table = match transaction.open_table(rows) {
         Ok(table) => table,

@@ -18,6 +18,8 @@ impl Flags {
     const OFFLOAD: u8 = 2;
     /// A trace record follows the packet.
     const TRACED: u8 = 4;
+    /// The switch itself made the packet, and no router has had it.
+    const OWN: u8 = 8;
 }
 
 /// There is not enough headroom or tailroom for what should be added.
@@ -132,7 +134,7 @@ impl Packet {
         self.flags.0 & Flags::CHAINED != 0
     }
 
-    /// Whether it is a plain packet: one segment, no offload, no trace.
+    /// Whether it is a plain packet: one segment, no offload, no trace, and not the switch's own.
     #[inline(always)]
     pub fn is_plain(&self) -> bool {
         self.flags.0 == 0
@@ -362,6 +364,22 @@ impl Packet {
     /// Lets no trace record follow this packet any more.
     pub fn clear_trace(&mut self) {
         self.flags.0 &= !Flags::TRACED;
+    }
+
+    /// Whether the switch itself made the packet, and no router has had it.
+    #[inline(always)]
+    pub fn is_own(&self) -> bool {
+        self.flags.0 & Flags::OWN != 0
+    }
+
+    /// Notes that the switch itself made the packet: the first routing node that it comes to is no router on its way.
+    pub fn set_own(&mut self) {
+        self.flags.0 |= Flags::OWN;
+    }
+
+    /// Lets the packet be one like any other.
+    pub fn clear_own(&mut self) {
+        self.flags.0 &= !Flags::OWN;
     }
 
     /// Makes this fresh packet's head the same as another's, metadata and all; tails are the caller's business.

@@ -162,7 +162,8 @@ impl Adjacency {
         self.0[0].store(Target::new(action, u16::MAX, u16::MAX).0, Release);
     }
 
-    /// Spreads packets over paths, up to [`PATHS`](Self::PATHS); what exceeds that is left out. Not on a line in use.
+    /// Spreads packets over paths, up to [`PATHS`](Self::PATHS); what exceeds that is left out. On a line in use: only as many as it
+    /// has already. A packet takes one of before or one of now.
     pub fn balance(&self, paths: &[u32]) {
         let paths = &paths[..paths.len().min(Self::PATHS)];
         for (word, pair) in self.0[1..].iter().zip(paths.chunks(2)) {

@@ -76,7 +76,7 @@ pub struct Interface {
     pub name: Arc<str>,
     /// Largest Ethernet payload that leaves by it, in bytes (68 to 65535).
     pub mtu: u32,
-    /// The input arc: features in order, then the node that all packets come to.
+    /// The input arc: features in order, then the node that all packets come to. Empty: nothing comes in yet, and packets wait.
     pub input: Box<[Hop]>,
     /// The output arc: features in order, then the transmit queue.
     pub output: Box<[Hop]>,

@@ -69,6 +69,7 @@ fn message(cx: &mut Context<'_>, packet: &Packet, reason: Reason) -> Option<(Pac
         return None;
     };
     message.set_len(len);
+    message.set_own();
     // From an address to itself no router takes it.
     let to_itself = if is_v4 {
         Ipv4Header::read(ip)

@@ -1,6 +1,6 @@
 //! Rewritten packets are judged by `etherparse`: built with the new addresses and ports from the start, they must be the same.
 
-use etherparse::{IcmpEchoHeader, Icmpv4Type, Icmpv6Type, PacketBuilder};
+use etherparse::{IcmpEchoHeader, Icmpv4Type, Icmpv6Type, IpHeaders, PacketBuilder, PacketBuilderStep};
 use proptest::prelude::*;
 
 use super::*;
@@ -10,32 +10,22 @@ use crate::icmpv4;
 
 /// A packet of a protocol with a key's addresses and ports, finished.
 fn build_v4(key: &Key<4>, payload: &[u8]) -> Vec<u8> {
-    let mut packet = Vec::new();
-    let step = PacketBuilder::ipv4(key.source, key.destination, 64);
-    let (source, destination) = (key.source_port, key.destination_port);
-    match key.protocol {
-        6 => step.tcp(source, destination, 1, 2).write(&mut packet, payload),
-        17 => step.udp(source, destination).write(&mut packet, payload),
-        _ => {
-            let echo = IcmpEchoHeader { id: source, seq: 9 };
-            step.icmpv4(Icmpv4Type::EchoRequest(echo)).write(&mut packet, payload)
-        }
-    }
-    .expect("it fits");
-    packet
+    build(PacketBuilder::ipv4(key.source, key.destination, 64), key, payload)
 }
 
 fn build_v6(key: &Key<16>, payload: &[u8]) -> Vec<u8> {
+    build(PacketBuilder::ipv6(key.source, key.destination, 64), key, payload)
+}
+
+fn build<const N: usize>(step: PacketBuilderStep<IpHeaders>, key: &Key<N>, payload: &[u8]) -> Vec<u8> {
     let mut packet = Vec::new();
-    let step = PacketBuilder::ipv6(key.source, key.destination, 64);
     let (source, destination) = (key.source_port, key.destination_port);
+    let echo = IcmpEchoHeader { id: source, seq: 9 };
     match key.protocol {
         6 => step.tcp(source, destination, 1, 2).write(&mut packet, payload),
         17 => step.udp(source, destination).write(&mut packet, payload),
-        _ => {
-            let echo = IcmpEchoHeader { id: source, seq: 9 };
-            step.icmpv6(Icmpv6Type::EchoRequest(echo)).write(&mut packet, payload)
-        }
+        58 => step.icmpv6(Icmpv6Type::EchoRequest(echo)).write(&mut packet, payload),
+        _ => step.icmpv4(Icmpv4Type::EchoRequest(echo)).write(&mut packet, payload),
     }
     .expect("it fits");
     packet

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use imbl::OrdMap;
 use ipnet::IpNet;
 use paceline_graph::{NatConfig, UnknownUnicast};
 use paceline_wire::ethernet::Mac;
@@ -73,8 +74,9 @@ pub enum OverSpec {
 /// A routing table, beside the routes that addresses and neighbours of its interfaces make, over which these win.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VrfSpec {
-    /// Routes by prefix.
-    pub routes: BTreeMap<IpNet, RouteSpec>,
+    /// Routes by prefix. A copy that is changed shares what it has in common with the one it was made of, so that the two compare
+    /// in a time that their difference takes, and not all of them.
+    pub routes: OrdMap<IpNet, RouteSpec>,
 }
 
 /// Where a route leads.

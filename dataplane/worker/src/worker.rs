@@ -272,7 +272,11 @@ impl Worker {
             return false;
         };
         // Its packets wait until there is a configuration that says what to do with them: a replay must not lose its first ones.
-        let Some(config) = self.snapshot.interface(interface) else { return false };
+        let Some((config, &entry)) =
+            self.snapshot.interface(interface).and_then(|i| Some((i, i.input.first()?)))
+        else {
+            return false;
+        };
         let counters = &slot.counters[self.number];
         let start = tsc();
         slot.port.receive(&mut Io::new(&mut self.cache, &counters.drops), &mut self.rx);
@@ -296,7 +300,6 @@ impl Worker {
         counters.rx_bytes.add(bytes);
         counters.rx_vectors.add(1);
         counters.rx_cycles.add(received.wrapping_sub(start));
-        let entry = config.input[0];
         if self.graph.trace().wants(interface) {
             self.begin_trace(interface);
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use paceline_model::VrfName;
+use paceline_model::{PortName, VrfName};
 use paceline_worker::{PingRequest, PingView};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,9 @@ pub struct AskPing {
     /// The routing table; none: `default`.
     #[serde(default)]
     pub vrf: VrfName,
+    /// The interface to ask by; none: the one that a route leads by.
+    #[serde(default)]
+    pub interface: Option<PortName>,
     /// The address to ask from; none: that of the interface that leads there.
     #[serde(default)]
     pub source: Option<IpAddr>,
@@ -56,11 +59,12 @@ pub async fn ping(
     State(switch): State<Arc<Switch>>,
     request: Result<Json<AskPing>, JsonRejection>,
 ) -> Result<Json<PingView>, ApiError> {
-    let Json(AskPing { address, vrf, source, size, ttl, whole }) = request?;
+    let Json(AskPing { address, vrf, interface, source, size, ttl, whole }) = request?;
     if ttl == 0 {
         return Err(ApiError::Field { field: "ttl", value: ttl.to_string(), right: "1 to 255" });
     }
-    let request = PingRequest { destination: address, vrf: vrf.to_string(), source, size, ttl, whole };
+    let (vrf, interface) = (vrf.to_string(), interface.map(|name| name.to_string()));
+    let request = PingRequest { destination: address, vrf, interface, source, size, ttl, whole };
     let ticket = switch.engine(|engine| engine.ping(&request))?;
     // It gives up by itself, unless the switch stops first.
     let deadline = Instant::now() + PATIENCE;

@@ -34,7 +34,7 @@ use paceline_attach::Links;
 use paceline_host::Host;
 use paceline_model::{Desired, DesiredKind, DesiredPort, EndpointId, PortName, desired_by};
 use paceline_ports::PortError;
-use paceline_worker::{Engine, EngineError, Topology};
+use paceline_worker::{Engine, EngineError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -48,6 +48,7 @@ use crate::switch::Switch;
 use host::Stack;
 use open::Opener;
 use plan::Plan;
+use topology::Told;
 use uplink::Uplinks;
 
 /// Time between two attempts to open a port that could not be opened.
@@ -78,7 +79,7 @@ pub struct Reconciler {
     /// Queues that are being closed, for which the kernel takes some 10 ms, by the port that they were of.
     closing: BTreeMap<PortName, JoinHandle<()>>,
     /// What the workers were told last; none if nobody knows, as they did not answer.
-    topology: Option<Topology>,
+    told: Option<Told>,
     /// How the last pass ended.
     made: Result<(), Unmade>,
     /// Endpoints that joined before this start: their links exist, or are lost.
@@ -105,7 +106,7 @@ impl Reconciler {
             actual: BTreeMap::new(),
             failed: BTreeMap::new(),
             closing: BTreeMap::new(),
-            topology: None,
+            told: None,
             made: Ok(()),
             inherited,
             endpoints: BTreeSet::new(),
@@ -261,13 +262,15 @@ impl Reconciler {
 
     /// Tells the workers what should be, if they do not know.
     fn publish(&mut self, desired: &Desired, plan: &Plan) -> Result<(), EngineError> {
-        let topology = topology::topology(desired);
-        if self.topology.as_ref() == Some(&topology) && plan.open.is_empty() {
+        // It is put back only when they know.
+        let (told, nothing) = (self.told.take(), Told::default());
+        let topology = topology::topology(desired, told.as_ref().unwrap_or(&nothing));
+        if told.as_ref().is_some_and(|told| told.topology == topology) && plan.open.is_empty() {
+            self.told = told;
             return Ok(());
         }
-        self.topology = None;
         self.switch.engine(|engine| engine.configure(topology.clone()))?;
-        self.topology = Some(topology);
+        self.told = Some(Told { desired: desired.clone(), topology });
         Ok(())
     }
 
@@ -280,7 +283,7 @@ impl Reconciler {
             }
             Err(EngineError::Unknown(_)) => {}
             Err(error) => {
-                self.topology = None;
+                self.told = None;
                 return Err(error);
             }
         }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use paceline_graph::{NatConfig, NatLimits, NatMapping, NatTimeouts, UnknownUnicast};
 use paceline_model::config::{self, Nat, StaticMac, UnknownUnicast as Configured};
 use paceline_model::{
-    Desired, DesiredBridge, DesiredInterface, DesiredVrf, MacAddr, Membership, Over, Path, Route, VlanMode,
+    Desired, DesiredBridge, DesiredInterface, MacAddr, Membership, Over, Path, Route, VlanMode, VrfName,
 };
 use paceline_wire::ethernet::Mac;
 use paceline_worker::{
@@ -14,9 +14,16 @@ use paceline_worker::{
     VrfSpec,
 };
 
-/// All interfaces and bridges. Ports that could not be opened are in it too: the engine passes over names that it does not
-/// have.
-pub fn topology(desired: &Desired) -> Topology {
+/// What the workers were told, and what it was made of.
+#[derive(Debug, Default)]
+pub struct Told {
+    pub desired: Desired,
+    pub topology: Topology,
+}
+
+/// All interfaces, bridges and routes. Ports that could not be opened are in it too: the engine passes over names that it does not
+/// have. Routes are taken from what was `told` last, but for those that have changed since.
+pub fn topology(desired: &Desired, told: &Told) -> Topology {
     let interface = |port: &paceline_model::DesiredPort| InterfaceSpec { mtu: port.mtu.into() };
     Topology {
         interfaces: desired.ports.iter().map(|(name, port)| (name.to_string(), interface(port))).collect(),
@@ -31,8 +38,21 @@ pub fn topology(desired: &Desired) -> Topology {
             .map(|(name, routed)| (name.to_string(), self::routed(routed)))
             .collect(),
         nat: desired.nat.as_ref().map(nat),
-        vrfs: desired.vrfs.iter().map(|(name, vrf)| (name.to_string(), self::vrf(vrf))).collect(),
+        vrfs: vrfs(desired, told),
     }
+}
+
+fn vrfs(desired: &Desired, told: &Told) -> BTreeMap<String, VrfSpec> {
+    let before = |name: &VrfName| told.topology.vrfs.get(name.as_str()).cloned().unwrap_or_default();
+    let mut vrfs: BTreeMap<_, _> = desired.vrfs.keys().map(|name| (name.to_string(), before(name))).collect();
+    for id in desired.changed_routes(&told.desired) {
+        let Some(VrfSpec { routes }) = vrfs.get_mut(id.vrf.as_str()) else { continue };
+        match desired.route(&id) {
+            Some(route) => routes.insert(id.prefix, self::route(route)),
+            None => routes.remove(&id.prefix),
+        };
+    }
+    vrfs
 }
 
 fn nat(nat: &Nat) -> NatConfig {
@@ -95,10 +115,6 @@ fn mac(mac: MacAddr) -> Mac {
     Mac::from_octets(mac.octets())
 }
 
-fn vrf(vrf: &DesiredVrf) -> VrfSpec {
-    VrfSpec { routes: vrf.routes.iter().map(|(prefix, route)| (*prefix, self::route(route))).collect() }
-}
-
 fn route(route: &Route) -> RouteSpec {
     match route {
         Route::Via(paths) => RouteSpec::Via(paths.iter().map(path).collect()),
@@ -157,7 +173,8 @@ fn vlan(mode: &VlanMode) -> VlanSpec {
 mod tests {
     use super::*;
     use paceline_model::config::Host;
-    use paceline_model::{Config, Model};
+    use paceline_model::{Config, Model, RouteId};
+    use proptest::prelude::*;
 
     #[test]
     fn a_trunk_s_native_vlan_is_not_tagged() {
@@ -174,11 +191,57 @@ mod tests {
             vlan = { trunk = ["10-12"], native = 11, tpid = "802.1ad" }
         "#;
         let config = Config::parse("test", text, &Host::default()).unwrap();
-        let topology = topology(&paceline_model::desired(&config, &Model::default()));
+        let topology = topology(&paceline_model::desired(&config, &Model::default()), &Told::default());
         assert_eq!(topology.interfaces["p"].mtu, 9000);
         let bridge = &topology.bridges["b"];
         assert_eq!(bridge.static_macs, [(0x0200_0000_0009, "p".into(), Some(10))]);
         let trunk = VlanSpec::Trunk { tagged: vec![10, 12], native: Some(11), tpid: 0x88a8 };
         assert_eq!(bridge.members["p"].vlan, trunk);
+    }
+
+    /// A file with a routing table more or less, and perhaps with other routes.
+    fn file(has_red: bool, route: &str) -> Config {
+        let red = if has_red { "vrf = [{ name = \"red\" }]" } else { "" };
+        let text = format!(
+            r#"
+            port = [{{ name = "p", kind = "null" }}]
+            {red}
+            interface = [{{ port = "p", addresses = ["10.0.0.1/24"] }}]
+            route = [{{ prefix = "20.0.0.0/24", via = "10.0.0.2" }}, {{ prefix = "{route}", action = "blackhole" }}]
+            "#
+        );
+        Config::parse("test", &text, &Host::default()).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_told_is_the_same_whatever_was_told_before(
+            steps in prop::collection::vec((any::<[bool; 2]>(), prop::collection::vec((0_u8..2, 0_u8..4, 0_u8..3), 0..6)), 1..6),
+        ) {
+            let files = [false, true].map(|red| ["20.0.1.0/24", "20.0.2.0/24"].map(|route| file(red, route)));
+            let (mut model, mut told) = (Model::default(), Told::default());
+            for ([has_red, other], edits) in steps {
+                for (vrf, prefix, what) in edits {
+                    let id: RouteId = format!("{}/20.0.{prefix}.0/24", ["default", "red"][usize::from(vrf)]).parse().unwrap();
+                    match what {
+                        0 => _ = model.routes.remove(&id),
+                        1 => _ = model.routes.insert(id, Route::Prohibit),
+                        _ => _ = model.routes.insert(id, Route::Unreachable),
+                    }
+                }
+                let config = &files[usize::from(has_red)][usize::from(other)];
+                let desired = paceline_model::desired(config, &model);
+                let topology = topology(&desired, &told);
+                prop_assert_eq!(&topology, &super::topology(&desired, &Told::default()));
+                for (vrf, spec) in &topology.vrfs {
+                    let ids = (0..4).map(|n| format!("{vrf}/20.0.{n}.0/24").parse::<RouteId>().unwrap());
+                    for id in ids {
+                        let told = spec.routes.get(&id.prefix).cloned();
+                        prop_assert_eq!(told, desired.route(&id).map(super::route), "{}", id);
+                    }
+                }
+                told = Told { desired, topology };
+            }
+        }
     }
 }

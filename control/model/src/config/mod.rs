@@ -31,7 +31,7 @@ pub use error::{ConfigError, Problem};
 pub use interface::{Interface, InterfaceError, Neighbour, On};
 pub use nat::{Nat, NatMapping};
 pub use port::{Afxdp, Packet, Pcap, Port, PortKind, Replay, Tap, XdpMode};
-pub use route::{Action, StaticRoute, Vrf};
+pub use route::{Action, StaticRoute, StaticRoutes, Vrf};
 pub use stream::{Generator, Stream};
 pub use uplink::Uplink;
 
@@ -72,7 +72,7 @@ pub struct Config {
     pub nat: Option<Nat>,
     /// `[[route]]`
     #[serde(rename = "route")]
-    pub routes: Vec<StaticRoute>,
+    pub routes: StaticRoutes,
     /// `[[uplink]]`
     #[serde(rename = "uplink")]
     pub uplinks: Vec<Uplink>,

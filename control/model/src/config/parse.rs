@@ -64,7 +64,7 @@ fn read(document: DeTable<'_>, problems: &mut Vec<Problem>) -> Config {
             "vrf" => config.vrfs = list("vrf", value, problems, typed),
             "interface" => config.interfaces = list("interface", value, problems, typed),
             "nat" => config.nat = read_one(value, problems),
-            "route" => config.routes = list("route", value, problems, typed),
+            "route" => config.routes = list("route", value, problems, typed).into(),
             "uplink" => config.uplinks = list("uplink", value, problems, typed),
             other => {
                 let message = format!("{other:?}: there is no such section; there are {SECTIONS}");

@@ -1,9 +1,12 @@
 //! `[[vrf]]` and `[[route]]`
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Deref;
 
+use imbl::OrdMap;
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::field;
 use crate::{Path, PortName, Route, VrfName};
@@ -33,6 +36,51 @@ pub struct StaticRoute {
     pub interface: Option<PortName>,
     /// What happens to packets that go nowhere.
     pub action: Option<Action>,
+}
+
+/// All routes of the file, and the tables that they make, which take a time to make with a hundred thousand of them.
+#[derive(Debug, Clone, Default)]
+pub struct StaticRoutes {
+    list: Vec<StaticRoute>,
+    tables: BTreeMap<VrfName, OrdMap<IpNet, Route>>,
+}
+
+impl StaticRoutes {
+    /// Routes by prefix, of each routing table that has some.
+    pub fn tables(&self) -> &BTreeMap<VrfName, OrdMap<IpNet, Route>> {
+        &self.tables
+    }
+}
+
+impl From<Vec<StaticRoute>> for StaticRoutes {
+    fn from(list: Vec<StaticRoute>) -> Self {
+        let mut tables: BTreeMap<VrfName, OrdMap<IpNet, Route>> = BTreeMap::new();
+        for route in &list {
+            tables.entry(route.vrf.clone()).or_default().insert(route.prefix, route.route());
+        }
+        Self { list, tables }
+    }
+}
+
+/// As they are in the file.
+impl Deref for StaticRoutes {
+    type Target = [StaticRoute];
+
+    fn deref(&self) -> &[StaticRoute] {
+        &self.list
+    }
+}
+
+impl PartialEq for StaticRoutes {
+    fn eq(&self, other: &Self) -> bool {
+        self.list == other.list
+    }
+}
+
+impl Serialize for StaticRoutes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.list.serialize(serializer)
+    }
 }
 
 /// What happens to packets that go nowhere.

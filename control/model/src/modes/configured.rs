@@ -31,9 +31,9 @@ pub(crate) fn add(config: &Config, desired: &mut Desired) {
         }
         nat
     });
-    for route in &config.routes {
-        let vrf = desired.vrfs.entry(route.vrf.clone()).or_default();
-        vrf.routes.insert(route.prefix, route.route());
+    for (vrf, routes) in config.routes.tables() {
+        // No other routes are in it yet.
+        desired.vrfs.entry(vrf.clone()).or_default().routes.clone_from(routes);
     }
 }
 

@@ -15,7 +15,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use crate::config::DEFAULT_MTU;
 use crate::{
     Config, Desired, DesiredInterface, DesiredKind, DesiredPort, HostNetwork, HostPlan, HostPort, MacAddr,
-    Model, Network, NetworkId, Over, Path, PortName, Route, VrfName,
+    Model, Network, NetworkId, Over, Path, PortName, Route, RouteId, VrfName,
 };
 
 /// The MTU of the port, as large as the kernel lets a TAP's be, in bytes. What the host sends is bound by that of the device,
@@ -36,10 +36,13 @@ pub(super) fn add(config: &Config, model: &Model, desired: &mut Desired) {
     let port = DesiredPort { kind: DesiredKind::Host(device), mtu: MOST, mac: Some(mac), queues: 1 };
     desired.ports.insert(PortName::host(), port);
     desired.interfaces.insert(PortName::host(), interface(mac, mtu));
-    let routes = &mut desired.vrfs.entry(VrfName::default()).or_default().routes;
+    desired.vrfs.entry(VrfName::default()).or_default();
     for everything in [Ipv4Net::default().into(), Ipv6Net::default().into()] {
+        let id = RouteId { vrf: VrfName::default(), prefix: everything };
         // The file's and the operator's go first.
-        routes.entry(everything).or_insert_with(to_host);
+        if desired.route(&id).is_none() {
+            desired.vrfs.entry(id.vrf).or_default().routes.insert(everything, to_host());
+        }
     }
     for network in networks() {
         let routes = &mut desired.vrfs.entry(network.vrf()).or_default().routes;

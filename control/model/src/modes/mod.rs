@@ -31,12 +31,7 @@ pub fn desired_by(config: &Config, model: &Model, uplinks: &Uplinks) -> Desired 
             Mode::Bridge => bridge::add(network, model, macs[&network.id], &mut desired),
         }
     }
-    for (id, route) in model.routes.iter() {
-        // That of a routing table that is in the file no more waits for it to come back.
-        if let Some(vrf) = desired.vrfs.get_mut(&id.vrf) {
-            vrf.routes.entry(id.prefix).or_insert_with(|| route.clone());
-        }
-    }
+    desired.added.clone_from(&model.routes);
     host::add(config, model, &mut desired);
     uplink::translate(config, model, uplinks, &mut desired);
     desired

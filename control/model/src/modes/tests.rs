@@ -193,12 +193,12 @@ fn the_file_s_routes_go_first_then_the_operator_s() {
         model.routes.insert(prefix.parse().unwrap(), Route::Prohibit);
     }
     let desired = desired(&config, &model);
-    let routes = &desired.vrfs["default"].routes;
+    let route = |id: &str| desired.route(&id.parse().unwrap()).cloned();
     let via = Path { via: "192.0.2.254".parse().ok(), interface: None };
-    assert_eq!(routes[&"0.0.0.0/0".parse::<IpNet>().unwrap()], Route::Via(vec![via]));
-    assert_eq!(routes[&"::/0".parse::<IpNet>().unwrap()], Route::Prohibit);
+    assert_eq!(route("default/0.0.0.0/0"), Some(Route::Via(vec![via])));
+    assert_eq!(route("default/::/0"), Some(Route::Prohibit));
+    assert_eq!(route("red/::/0"), None, "no such routing table");
     assert_eq!(desired.host.unwrap().device.as_str(), "other0");
-    assert!(!desired.vrfs.contains_key("red"), "no such routing table");
 }
 
 #[test]

@@ -243,13 +243,19 @@ fn forward<F: Family>(
     }
     let most = HEADER_LEN as u32 + u32::from(target.mtu());
     // Of a packet that is not plain the length says little: then what it will become is looked at.
-    let is_long = (packet.len() as u32 > most || !packet.is_plain()) && !fits(packet, most);
+    let is_plain = packet.is_plain();
+    let is_own = !is_plain && packet.is_own();
+    let is_long = (packet.len() as u32 > most || !is_plain) && !fits(packet, most);
     if is_long {
         packet.aux = target.mtu().into();
         let ip = packet.data().get(HEADER_LEN..).unwrap_or_default();
         if !F::may_be_cut(ip) {
             // A shorter one would come no further.
-            return Err(if F::is_expired(ip) { Reason::TtlExpired } else { Reason::NeedsFragmentation });
+            return Err(if !is_own && F::is_expired(ip) {
+                Reason::TtlExpired
+            } else {
+                Reason::NeedsFragmentation
+            });
         }
         // Of a super-packet the segments are too long. Its sender would not heed a message, as it allows fragments.
         if packet.offload().is_some_and(|offload| offload.is_gso()) {
@@ -259,7 +265,8 @@ fn forward<F: Family>(
     let Some((ethernet, ip)) = packet.data_mut().split_first_chunk_mut::<HEADER_LEN>() else {
         return Err(Reason::Runt);
     };
-    if !F::pass(ip) {
+    // What the switch sends leaves as it was made: only who passes a packet on is a router on its way (RFC 1812 §5.3.1).
+    if !is_own && !F::pass(ip) {
         return Err(Reason::TtlExpired);
     }
     let (first, rest) = adjacency.header();
@@ -267,6 +274,9 @@ fn forward<F: Family>(
     ethernet[8..].copy_from_slice(&rest);
     packet.tx = target.interface();
     packet.feature = 0;
+    if is_own {
+        packet.clear_own();
+    }
     Ok(if is_long { hop::IP4_FRAGMENT } else { out.hop })
 }
 

@@ -192,7 +192,6 @@ fn every_refusal_has_its_reason() {
         (from([10, 1, 0, 1]), Reason::MartianSource),
         (to([127, 0, 0, 1]), Reason::MartianDestination),
         (to([245, 0, 0, 1]), Reason::MartianDestination),
-        (to([169, 254, 0, 1]), Reason::LinkLocal),
         (to([255; 4]), Reason::LinkLocal),
         (to([239, 1, 2, 3]), Reason::Multicast),
         (to([10, 9, 0, 16]), Reason::NobodyHome),
@@ -209,6 +208,8 @@ fn every_refusal_has_its_reason() {
     for (frame, reason) in cases {
         refused(&mut rig, hop::IP4_ROUTE, &frame, reason);
     }
+    // It may be control's own.
+    refused(&mut rig, hop::PUNT, &to([169, 254, 0, 1]), Reason::LinkLocal);
     let good = v6(0, "fd00::1", "fd00:1::1", 64, 30);
     let edit = |at: usize, value: u8| {
         let mut frame = good.clone();
@@ -245,13 +246,9 @@ fn refused(rig: &mut Rig, node: Hop, frame: &[u8], reason: Reason) {
         Reason::NobodyHome | Reason::NoNeighbour => hop::PUNT,
         _ => node,
     };
-    // What is for a link-local address is for control to look at.
-    let looks = if reason == Reason::LinkLocal { hop::PUNT } else { node };
-    let drops =
-        |rig: &Rig| rig.drops(node, reason) + if looks == node { 0 } else { rig.drops(looks, reason) };
-    let before = (drops(rig), rig.interface_drops(0));
+    let before = (rig.drops(node, reason), rig.interface_drops(0));
     assert_eq!(rig.ports(0, frame), vec![0; usize::from(is_told)], "{reason:?}");
-    let after = (drops(rig), rig.interface_drops(0));
+    let after = (rig.drops(node, reason), rig.interface_drops(0));
     assert_eq!(after, (before.0 + 1, before.1 + 1), "{reason:?}");
 }
 
@@ -399,6 +396,8 @@ fn senders_are_told_what_is_wrong_and_where() {
         (v4(0, host, [10, 9, 0, 11], 64, 30), 3, 1, 0),
         (v4(0, host, [10, 9, 0, 12], 64, 30), 3, 13, 0),
         (long, 3, 4, 1500),
+        // Were it shorter, it would come no further.
+        (v4(0, host, [10, 1, 0, 1], 1, 1473), 11, 0, 0),
     ] {
         let out = rig.send(0, &frame);
         let [(0, message)] = &out[..] else { panic!("{out:?}") };
@@ -406,6 +405,7 @@ fn senders_are_told_what_is_wrong_and_where() {
         let parsed = SlicedPacket::from_ethernet(message).expect("a packet");
         let Some(NetSlice::Ipv4(ip)) = parsed.net else { panic!("not IPv4") };
         assert_eq!((ip.header().source(), ip.header().destination()), ([10, 0, 255, 254], host));
+        assert_eq!(ip.header().ttl(), 64, "the first router on its way is another one");
         let icmp = &message[34..];
         assert_eq!((icmp[0], icmp[1], u16::from_be_bytes([icmp[6], icmp[7]])), (kind, code, mtu));
         assert_eq!(&icmp[8..], &frame[14..][..icmp.len() - 8], "the packet as it came");
@@ -415,14 +415,30 @@ fn senders_are_told_what_is_wrong_and_where() {
         (v6(0, "fd00::1", "fd00:1::1", 1, 30), 3, 0, 0),
         (v6(0, "fd00::1", "fd55::1", 64, 30), 1, 0, 0),
         (v6(0, "fd00::1", "fd00:1::1", 64, 1453), 2, 0, 1500),
+        (v6(0, "fd00::1", "fd00:1::1", 1, 1453), 3, 0, 0),
     ] {
         let out = rig.send(0, &frame);
         let [(0, message)] = &out[..] else { panic!("{out:?}") };
         let parsed = SlicedPacket::from_ethernet(message).expect("a packet");
         let Some(NetSlice::Ipv6(ip)) = parsed.net else { panic!("not IPv6") };
         assert_eq!(ip.header().source_addr(), "fd00::fffe".parse::<Ipv6Addr>().expect("an address"));
+        assert_eq!(ip.header().hop_limit(), 64);
         let icmp = &message[54..];
         assert_eq!((icmp[0], icmp[1], u16::from_be_bytes([icmp[6], icmp[7]])), (kind, code, mtu));
+    }
+}
+
+#[test]
+fn the_switch_is_told_about_its_own_packets() {
+    let mut rig = router();
+    let punt = Arc::new(ArrayQueue::new(8));
+    rig.snapshot.punt = Some(Arc::clone(&punt));
+    let (v4, v6) = (v4(0, [10, 0, 255, 254], [11, 0, 0, 1], 64, 30), v6(0, "fd00::fffe", "fd55::1", 64, 30));
+    for (frame, kind, at) in [(v4, 3, 34), (v6, 1, 54)] {
+        assert_eq!(rig.ports(0, &frame), []);
+        let packet = punt.pop().expect("told");
+        assert_eq!((packet.reason, packet.data()[at]), (Reason::NobodyHome as u16, kind));
+        rig.release(vec![packet]);
     }
 }
 

@@ -251,11 +251,6 @@ impl<P> Neighbours<P> {
         self.table.get(key).map(|entry| self.show(key, entry))
     }
 
-    /// Whether a neighbour is kept resolved, because something depends on it.
-    pub fn is_pinned(&self, interface: u16, address: IpAddr) -> bool {
-        self.table.get((interface, address)).is_some_and(|entry| entry.pinned)
-    }
-
     /// All neighbours, in no order.
     pub fn iter(&self) -> impl Iterator<Item = Neighbour> {
         self.table.iter().map(|(key, entry)| self.show(key, entry))

@@ -72,6 +72,8 @@ struct Attached {
     capture: Option<Arc<Capture>>,
     /// Whether the topology names it, and thus the snapshot has it.
     mtu: Option<u32>,
+    /// Whether packets come in by it, in the snapshot that workers use.
+    open: bool,
     /// The other end, if it is one of the two ends of a bridge's routed leg, and has no port.
     peer: Option<u16>,
     /// The address of its device, if a station has it.
@@ -219,6 +221,7 @@ impl Engine {
             state: LinkState::Up,
             capture: None,
             mtu: None,
+            open: false,
             peer: None,
             mac,
         };
@@ -252,7 +255,7 @@ impl Engine {
     pub fn detach(&mut self, name: &str) -> Result<Vec<Box<dyn Port>>, EngineError> {
         let index = self.find(name).ok_or_else(|| EngineError::Unknown(name.into()))?;
         if let Some(attached) = &mut self.interfaces[index as usize] {
-            attached.mtu = None;
+            (attached.mtu, attached.open) = (None, false);
         }
         self.topology.interfaces.remove(name);
         self.publish()?;

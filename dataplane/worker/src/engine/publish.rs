@@ -27,25 +27,45 @@ pub(super) fn is_bridge_end(name: &str) -> bool {
 }
 
 impl Engine {
-    /// Builds the snapshot of what should be, and waits until all workers use it.
+    /// Brings all workers to what should be: by one snapshot, or by two if there are new routed interfaces. Nothing comes in by those
+    /// before their routes are there, nor by new ports: it may be for a leg of their bridge.
     pub(super) fn publish(&mut self) -> Result<(), EngineError> {
         self.make_bridge_legs()?;
+        while self.step()? {}
+        self.server.iter().for_each(Server::wake);
+        self.end_bridge_legs();
+        Ok(())
+    }
+
+    /// Builds a snapshot and waits until all workers use it. Whether another one is needed.
+    fn step(&mut self) -> Result<bool, EngineError> {
         let interfaces = self.interfaces.iter().enumerate();
         let configured = interfaces.filter_map(|(at, i)| Some((at as u16, i.as_ref()?)));
         let numbers: HashMap<&str, u16> =
             configured.filter(|(_, i)| i.mtu.is_some()).map(|(at, i)| (&*i.name, at)).collect();
         let index = |name: &str| numbers.get(name).copied();
-        let specs = bridges(&self.topology);
-        let (bridges, mut places) = self.domains.configure(&specs, index);
-        self.bridges = BTreeMap::new();
-        for (name, bridge) in &specs {
-            self.bridges.extend(bridge.members.keys().filter_map(|m| Some((index(m)?, name.clone()))));
-        }
         let legs = self.topology.routed.iter();
         let legs =
             legs.filter_map(|(name, spec)| self.leg(index(name)?, name, spec)).map(|leg| (leg.number, leg));
         let mut part = self.routing().prepare(legs.collect(), &self.topology);
+        let is_open = |name: &str| index(name).is_none_or(|number| !part.closed.contains(&number));
+        let specs = bridges(&self.topology, is_open);
+        let (mut bridges, mut places) = self.domains.configure(&specs, index);
+        // Nor does a bridge send anything to the end of a leg that is closed.
+        let ends: Vec<u16> =
+            part.closed.iter().filter_map(|leg| self.interfaces[*leg as usize].as_ref()?.peer).collect();
+        for bridge in &mut bridges {
+            bridge.members.retain(|member| !ends.contains(member));
+        }
+        self.bridges = BTreeMap::new();
+        for (name, bridge) in &specs {
+            self.bridges.extend(bridge.members.keys().filter_map(|m| Some((index(m)?, name.clone()))));
+        }
         self.translate();
+        let is_closed = |index: u16, attached: &Attached| {
+            let is_new_port = attached.peer.is_none() && !attached.open;
+            part.closed.contains(&index) || !part.closed.is_empty() && is_new_port
+        };
         let mut snapshot = Snapshot {
             bridges,
             vrfs: part.vrfs,
@@ -67,7 +87,11 @@ impl Engine {
                     }
                     None => (places.remove(&index).unwrap_or(NOWHERE), None),
                 };
-                snapshot.set_interface(index, attached.interface(index, mtu, place));
+                let mut interface = attached.interface(index, mtu, place);
+                if is_closed(index, attached) {
+                    interface.input = Box::default();
+                }
+                snapshot.set_interface(index, interface);
             }
         }
         let snapshot = Arc::new(snapshot);
@@ -75,11 +99,14 @@ impl Engine {
             // The old snapshot ends here, on control's side.
             self.order(worker, Command::Publish(Arc::clone(&snapshot)))?;
         }
+        for (index, attached) in self.interfaces.iter_mut().enumerate() {
+            if let Some(attached) = attached {
+                let interface = snapshot.interface(index as u16);
+                attached.open = interface.is_some_and(|interface| !interface.input.is_empty());
+            }
+        }
         self.domains.forget_departed();
-        self.routing().complete();
-        self.server.iter().for_each(Server::wake);
-        self.end_bridge_legs();
-        Ok(())
+        Ok(self.routing().complete())
     }
 
     pub(super) fn routing(&self) -> MutexGuard<'_, Routing> {
@@ -151,6 +178,7 @@ impl Engine {
             state: LinkState::Up,
             capture: None,
             mtu: Some(mtu),
+            open: false,
             peer: Some(peer),
             mac: None,
         }
@@ -243,16 +271,18 @@ fn bridge_legs(topology: &Topology) -> impl Iterator<Item = (&String, &RoutedSpe
     })
 }
 
-/// All bridges, with their ends of routed legs among their members. The address of a leg has its fixed place there.
-fn bridges(topology: &Topology) -> BTreeMap<String, BridgeSpec> {
+/// All bridges, with their ends of routed legs among their members. The address of a leg that is open has its fixed place there.
+fn bridges(topology: &Topology, is_open: impl Fn(&str) -> bool) -> BTreeMap<String, BridgeSpec> {
     let mut bridges = topology.bridges.clone();
     for (name, spec, bridge, vlan) in bridge_legs(topology) {
         let Some(bridge) = bridges.get_mut(bridge) else { continue };
         let member =
             MemberSpec { vlan: vlan.map_or(VlanSpec::Unaware, VlanSpec::Access), ..MemberSpec::default() };
         bridge.members.insert(bridge_end(name), member);
-        let mac = spec.mac.unwrap_or_else(|| mac_of(name));
-        bridge.static_macs.push((mac.0, bridge_end(name), vlan));
+        if is_open(name) {
+            let mac = spec.mac.unwrap_or_else(|| mac_of(name));
+            bridge.static_macs.push((mac.0, bridge_end(name), vlan));
+        }
     }
     bridges
 }

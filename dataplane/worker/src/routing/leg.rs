@@ -79,6 +79,16 @@ impl Leg {
         same().find(|net| net.contains(&to)).or_else(|| same().next()).map(IpNet::addr)
     }
 
+    /// As [`source`](Leg::source), but to a link-local address of IPv6 from that of its own (RFC 6724 §5, rule 2).
+    pub(crate) fn speaks_from(&self, to: IpAddr) -> Option<IpAddr> {
+        match to {
+            IpAddr::V6(address) if address.is_unicast_link_local() => {
+                Some(paceline_router::link_local(self.mac).into())
+            }
+            _ => self.source(to),
+        }
+    }
+
     /// Whether an address is in one of its subnets.
     pub(crate) fn covers(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|net| net.contains(&address))

@@ -1,9 +1,10 @@
 //! Who has which adjacency, and for how long.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use paceline_graph::{Action, Adjacencies, Adjacency, IpVersion, Link};
 use paceline_wire::ethernet::Mac;
 
@@ -25,6 +26,10 @@ pub(crate) enum Target {
 struct Line {
     target: Target,
     uses: usize,
+    /// Routes that lead to it as a next hop.
+    leads: usize,
+    /// Those that flows are spread by, and that it is one of.
+    balances: Vec<u32>,
 }
 
 /// All adjacencies. Their numbers are given away again after a quiet point.
@@ -35,6 +40,8 @@ pub(crate) struct Lines {
     free: Vec<u32>,
     /// Out of use, but workers may still read them.
     retired: Vec<u32>,
+    /// Next hops that became or ceased to be one.
+    changed: BTreeSet<(u16, IpAddr)>,
 }
 
 /// The version of an address.
@@ -58,6 +65,7 @@ impl Lines {
             numbers: HashMap::new(),
             free: Vec::new(),
             retired: Vec::new(),
+            changed: BTreeSet::new(),
         }
     }
 
@@ -104,16 +112,17 @@ impl Lines {
             }
             None => return None,
         };
-        write(self.table.get(number), &target, mac);
         if let Target::Balance(paths) = &target {
             for path in paths {
                 if let Some(Some(line)) = self.by_number.get_mut(*path as usize) {
                     line.uses += 1;
+                    line.balances.push(number);
                 }
             }
         }
+        self.write(number, &target, mac);
         self.numbers.insert(target.clone(), number);
-        self.by_number[number as usize] = Some(Line { target, uses: 1 });
+        self.by_number[number as usize] = Some(Line { target, uses: 1, leads: 0, balances: Vec::new() });
         Some(number)
     }
 
@@ -130,17 +139,96 @@ impl Lines {
         self.retired.push(number);
         if let Target::Balance(paths) = line.target {
             for path in paths {
+                if let Some(Some(line)) = self.by_number.get_mut(path as usize) {
+                    line.balances.retain(|balance| *balance != number);
+                }
                 self.give(path);
             }
         }
     }
 
-    /// Sends to a neighbour, or asks for it from now on.
+    /// A route leads to an adjacency from now on. The neighbours that it needs are next hops, but for the destination itself.
+    pub(crate) fn lead(&mut self, prefix: IpNet, number: u32) {
+        self.count(prefix, number, true);
+    }
+
+    /// A route does not lead to an adjacency any more, and uses it once less.
+    pub(crate) fn leave(&mut self, prefix: IpNet, number: u32) {
+        self.count(prefix, number, false);
+        self.give(number);
+    }
+
+    fn count(&mut self, prefix: IpNet, number: u32, more: bool) {
+        let Some(Some(line)) = self.by_number.get_mut(number as usize) else { return };
+        match &line.target {
+            Target::Neighbour(link, address) if IpNet::from(*address) != prefix => {
+                let before = line.leads;
+                line.leads = if more { before + 1 } else { before.saturating_sub(1) };
+                if before == 0 || line.leads == 0 {
+                    self.changed.insert((link.interface, *address));
+                }
+            }
+            Target::Balance(paths) => {
+                for path in paths.clone() {
+                    self.count(prefix, path, more);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Neighbours that became or ceased to be a next hop since this was asked last.
+    pub(crate) fn take_changed(&mut self) -> BTreeSet<(u16, IpAddr)> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Whether a target is a next hop.
+    pub(crate) fn is_next_hop(&self, target: &Target) -> bool {
+        let line = self.number(target).and_then(|number| self.by_number.get(number as usize)?.as_ref());
+        line.is_some_and(|line| line.leads > 0)
+    }
+
+    /// All neighbours that are next hops, each with the interface it is behind.
+    pub(crate) fn next_hops(&self) -> impl Iterator<Item = (u16, IpAddr)> {
+        let used = self.by_number.iter().flatten().filter(|line| line.leads > 0);
+        used.filter_map(|line| match line.target {
+            Target::Neighbour(link, address) => Some((link.interface, address)),
+            _ => None,
+        })
+    }
+
+    /// Sends to a neighbour, or asks for it from now on. While it does not answer, flows that are spread over it and others
+    /// go by those that do.
     pub(crate) fn set(&self, link: Link, address: IpAddr, mac: Option<Mac>) {
         let target = Target::Neighbour(link, address);
-        if let Some(number) = self.number(&target) {
-            write(self.table.get(number), &target, mac);
+        let Some(number) = self.number(&target) else { return };
+        self.write(number, &target, mac);
+        let line = self.by_number.get(number as usize).and_then(Option::as_ref);
+        for balance in line.into_iter().flat_map(|line| &line.balances) {
+            if let Some(target) = self.target(*balance) {
+                self.write(*balance, target, None);
+            }
         }
+    }
+
+    fn write(&self, number: u32, target: &Target, mac: Option<Mac>) {
+        let line = self.table.get(number);
+        match target {
+            Target::Glean(link) => line.resolve(*link),
+            Target::Neighbour(link, _) => match mac {
+                Some(mac) => line.forward(*link, mac),
+                None => line.resolve(*link),
+            },
+            Target::Peer(link, mac) => line.forward(*link, *mac),
+            Target::Act(action) => line.act(*action),
+            Target::Balance(paths) => line.balance(&places(paths, |path| self.answers(path))),
+        }
+    }
+
+    /// Whether packets may be sent there: not to a neighbour that is asked for in vain.
+    fn answers(&self, number: u32) -> bool {
+        let is_neighbour = matches!(self.target(number), Some(Target::Neighbour(..)));
+        !is_neighbour || self.table.get(number).target().action() == Action::Forward
     }
 
     /// Adjacencies that are in use.
@@ -181,17 +269,15 @@ impl Lines {
     }
 }
 
-fn write(line: &Adjacency, target: &Target, mac: Option<Mac>) {
-    match target {
-        Target::Glean(link) => line.resolve(*link),
-        Target::Neighbour(link, _) => match mac {
-            Some(mac) => line.forward(*link, mac),
-            None => line.resolve(*link),
-        },
-        Target::Peer(link, mac) => line.forward(*link, *mac),
-        Target::Act(action) => line.act(*action),
-        Target::Balance(paths) => line.balance(paths),
-    }
+/// The places of next hops among which flows are spread, as many of each as there can be. Those of one that does not answer are shared
+/// among the ones that do: their own flows stay where they are, and those of the other return when it does. If none answers, all
+/// are asked for.
+fn places(paths: &[u32], answers: impl Fn(u32) -> bool) -> Vec<u32> {
+    let each = (Adjacency::PATHS / paths.len().max(1)).max(1);
+    let alive: Vec<u32> = paths.iter().copied().filter(|path| answers(*path)).collect();
+    let mut others = alive.iter().copied().cycle();
+    let mut place = |path: u32| if alive.contains(&path) { path } else { others.next().unwrap_or(path) };
+    paths.iter().flat_map(|path| std::iter::repeat_n(*path, each)).map(&mut place).collect()
 }
 
 #[cfg(test)]

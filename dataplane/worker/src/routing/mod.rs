@@ -1,9 +1,9 @@
 //! Routing, control's side: legs, tables, adjacencies and neighbours, and the packets that workers leave to control.
 //!
-//! [`Routing`] is shared by the engine, which brings it to a new topology, and by the thread that serves packets (`serve`). A
-//! change of topology is in two steps around the moment when workers go over to the new snapshot: before it, routes go that
-//! would lead nowhere, and everything is made that new routes will lead to; after it, those are written.
+//! [`Routing`] is shared by the engine, which brings it to a new topology (`change`), and by the thread that serves packets (`serve`).
 
+mod change;
+mod exit;
 mod leg;
 mod lines;
 mod neighbours;
@@ -12,26 +12,24 @@ mod serve;
 mod table;
 mod thread;
 mod views;
+mod want;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use paceline_buf::Packet;
-use paceline_graph::{Adjacencies, L3, Vrf};
 use paceline_router::local::Local;
 use paceline_router::neighbour::{Action, Neighbours, Settings};
-use paceline_wire::ethernet::Mac;
 
-use crate::spec::{Topology, VrfSpec};
+use change::Missing;
+use exit::Way;
 pub(crate) use leg::{Leg, mac_of};
 use lines::Lines;
 use ping::Pings;
 pub use ping::{PingError, PingRequest, PingTicket};
-use serve::Way;
-use table::{Marks, Table, Want};
+use table::{Marks, Table};
 pub(crate) use thread::Server;
 
 /// Neighbours that may be found between two changes of the snapshot, which alone can make room for more adjacencies.
@@ -46,16 +44,20 @@ pub(crate) struct Routing {
     lines: Lines,
     /// Routes to be written when the snapshot is in use, each with its adjacency, by table.
     pending: Vec<(usize, IpNet, u32)>,
+    /// Routes for which there was no room, by table. They are tried again with the next change.
+    missing: Vec<Missing>,
     marks: Option<(usize, Vec<Marks>)>,
-    /// Routes of the topology that could not be made, and whole tables (without a prefix), each with the reason.
-    unmade: BTreeMap<(Arc<str>, Option<IpNet>), String>,
-    was: Topology,
+    /// Routing tables that could not be made, by name, each with the reason.
+    unmade: BTreeMap<String, String>,
+    /// Legs that are new in their table: what comes in by them waits until their routes are written.
+    closed: BTreeSet<u16>,
+    /// Their routes are written, and the next snapshot opens them.
+    opens: bool,
     neighbours: Neighbours<Packet>,
     /// Legs that `neighbours` knows, as it knows them.
     known: BTreeMap<u16, Leg>,
-    /// Next hops of routes, which are kept resolved: those of now, those of the last topology, and those that cannot be.
-    wanted: BTreeSet<(u16, IpAddr)>,
-    pinned: BTreeSet<(u16, IpAddr)>,
+    /// Next hops of routes that are to be kept resolved, and are not yet; and those of them of which it was said that they cannot be.
+    unpinned: BTreeSet<(u16, IpAddr)>,
     refused: BTreeSet<(u16, IpAddr)>,
     /// What came of neighbours and is still to be done.
     actions: Vec<Action<Packet>>,
@@ -67,14 +69,6 @@ pub(crate) struct Routing {
     started: Instant,
 }
 
-/// What routing adds to a snapshot.
-pub(crate) struct Part {
-    pub vrfs: Vec<Vrf>,
-    pub adjacencies: Arc<Adjacencies>,
-    /// Of each leg: the number of its table, and what nodes know of it.
-    pub legs: BTreeMap<u16, (u16, L3)>,
-}
-
 impl Routing {
     pub(crate) fn new() -> Routing {
         Routing {
@@ -82,13 +76,14 @@ impl Routing {
             tables: Vec::new(),
             lines: Lines::new(),
             pending: Vec::new(),
+            missing: Vec::new(),
             marks: None,
             unmade: BTreeMap::new(),
-            was: Topology::default(),
+            closed: BTreeSet::new(),
+            opens: false,
             neighbours: Neighbours::new(Settings { probes6: 0, ..Settings::default() }),
             known: BTreeMap::new(),
-            wanted: BTreeSet::new(),
-            pinned: BTreeSet::new(),
+            unpinned: BTreeSet::new(),
             refused: BTreeSet::new(),
             actions: Vec::new(),
             locals: BTreeMap::new(),
@@ -98,49 +93,12 @@ impl Routing {
         }
     }
 
-    /// First step of a change: to these legs, by number, and to the routes of `topology`. Nothing leads any more to what will
-    /// not be there.
-    pub(crate) fn prepare(&mut self, legs: BTreeMap<u16, Leg>, topology: &Topology) -> Part {
-        let changed = legs != self.legs || topology.vrfs != self.was.vrfs;
-        if changed {
-            self.unmade.clear();
-            self.legs = legs;
-            self.name_tables(topology);
-            self.rewrite(topology);
-            self.was.vrfs.clone_from(&topology.vrfs);
-        }
-        self.lines.reserve(SPARE_LINES);
-        self.marks = Some((self.lines.mark(), self.tables.iter().map(Table::mark).collect()));
-        let number = |leg: &Leg| self.table_of(leg).map_or(paceline_graph::NO_DOMAIN, |at| at as u16);
-        Part {
-            vrfs: self.tables.iter().map(Table::vrf).collect(),
-            adjacencies: Arc::clone(self.lines.table()),
-            legs: self.legs.iter().map(|(at, leg)| (*at, (number(leg), leg.l3()))).collect(),
-        }
-    }
-
-    /// Second step: every worker uses the new snapshot.
-    pub(crate) fn complete(&mut self) {
-        if let Some((mark, marks)) = self.marks.take() {
-            self.lines.quiet(mark);
-            for (table, mark) in self.tables.iter_mut().zip(marks) {
-                table.quiet(mark);
-            }
-        }
-        for (at, prefix, number) in std::mem::take(&mut self.pending) {
-            let Some(table) = self.tables.get_mut(at) else { continue };
-            if let Err(error) = table.insert(prefix, number, &mut self.lines) {
-                tracing::error!(vrf = &*table.name, %prefix, "route not added: {error}");
-                self.unmade.insert((Arc::clone(&table.name), Some(prefix)), error.to_string());
-            }
-        }
-        self.tell_neighbours();
-    }
-
     /// Why a table, or one of these routes of it, could not be made.
     pub(crate) fn error(&self, vrf: &str, is_meant: impl Fn(&IpNet) -> bool) -> Option<String> {
-        let is_it = |of: &(Arc<str>, Option<IpNet>)| *of.0 == *vrf && of.1.as_ref().is_none_or(&is_meant);
-        self.unmade.iter().find(|(of, _)| is_it(of)).map(|(_, why)| why.clone())
+        let at = self.named(vrf);
+        let mut routes = self.missing.iter().filter(|route| Some(route.table) == at);
+        let route = || routes.find(|route| is_meant(&route.prefix)).map(|route| &route.why);
+        self.unmade.get(vrf).or_else(route).cloned()
     }
 
     /// Time, as neighbours count it.
@@ -148,9 +106,9 @@ impl Routing {
         self.started.elapsed()
     }
 
-    /// Whether it is between the two steps of a change.
+    /// Whether it is between the two steps of a change, or of one that only opens what is closed.
     pub(crate) fn is_changing(&self) -> bool {
-        self.marks.is_some()
+        self.marks.is_some() || self.opens
     }
 
     /// Whether memory waits for the next quiet point.
@@ -164,91 +122,16 @@ impl Routing {
         self.lines.in_use()
     }
 
-    fn table_of(&self, leg: &Leg) -> Option<usize> {
-        self.tables.iter().position(|table| *table.name == *leg.vrf)
+    /// The table of a name.
+    fn named(&self, name: &str) -> Option<usize> {
+        self.tables.iter().position(|table| *table.name == *name)
     }
 
-    /// Makes tables that are new, and ends those that nobody names.
-    fn name_tables(&mut self, topology: &Topology) {
-        let wanted: BTreeSet<&str> =
-            topology.vrfs.keys().map(String::as_str).chain(self.legs.values().map(|leg| &*leg.vrf)).collect();
-        for table in self.tables.iter_mut().filter(|table| !wanted.contains(&*table.name)) {
-            let prefixes: Vec<IpNet> = table.iter().map(|(prefix, _)| prefix).collect();
-            // Its routes give their adjacencies back.
-            for prefix in prefixes {
-                table.remove(prefix, &mut self.lines);
-            }
-        }
-        for name in &wanted {
-            if self.tables.iter().any(|table| *table.name == **name) {
-                continue;
-            }
-            if let Some(at) = self.tables.iter().position(|table| !wanted.contains(&*table.name)) {
-                self.tables[at].name = (*name).into();
-                // What the switch was as a host is the old one's.
-                self.locals.remove(&(at as u16));
-                continue;
-            }
-            match Table::new(name) {
-                Ok(table) => self.tables.push(table),
-                Err(error) => {
-                    tracing::error!(vrf = name, "no routing table: {error}");
-                    self.unmade.insert(((*name).into(), None), format!("no routing table: {error}"));
-                }
-            }
-        }
-    }
-
-    /// Takes routes out that are not wanted, and prepares those that are.
-    fn rewrite(&mut self, topology: &Topology) {
-        for (_, _, number) in std::mem::take(&mut self.pending) {
-            self.lines.give(number);
-        }
-        let none = VrfSpec::default();
-        self.wanted.clear();
-        let neighbours = &self.neighbours;
-        for (at, table) in self.tables.iter_mut().enumerate() {
-            let legs = &self.legs;
-            let wanted = table.wanted(legs, topology.vrfs.get(&*table.name).unwrap_or(&none));
-            let gone: Vec<IpNet> = table
-                .iter()
-                .map(|(prefix, _)| prefix)
-                .filter(|prefix| !wanted.contains_key(prefix))
-                .collect();
-            for prefix in gone {
-                table.remove(prefix, &mut self.lines);
-            }
-            table.found.retain(|address, interface| {
-                let want = wanted.get(&IpNet::from(*address));
-                want.is_some_and(|want| want.next_hops().eq([(*interface, *address)]))
-            });
-            let different: HashSet<&Want> = wanted.values().collect();
-            self.lines.reserve(different.into_iter().map(Want::lines).sum::<usize>() + SPARE_LINES);
-            for (prefix, want) in wanted {
-                self.wanted.extend(want.next_hops().filter(|hop| IpNet::from(hop.1) != prefix));
-                let mac = |interface, address| mac_of_neighbour(legs, neighbours, interface, address);
-                match table::take(&want, &mut self.lines, mac) {
-                    // As it is already: not used twice.
-                    Some(number) if table.get(prefix) == Some(number) => self.lines.give(number),
-                    Some(number) => self.pending.push((at, prefix, number)),
-                    None => {
-                        let why = "too many next hops";
-                        tracing::error!(vrf = &*table.name, %prefix, "route not added: {why}");
-                        self.unmade.insert((Arc::clone(&table.name), Some(prefix)), why.into());
-                    }
-                }
-            }
-        }
+    /// The number of a leg's table.
+    fn number_of(&self, leg: &Leg) -> Option<u16> {
+        self.named(&leg.vrf).map(|at| at as u16)
     }
 }
 
-/// The MAC address of a neighbour, where that is known.
-fn mac_of_neighbour(
-    legs: &BTreeMap<u16, Leg>,
-    neighbours: &Neighbours<Packet>,
-    interface: u16,
-    address: IpAddr,
-) -> Option<Mac> {
-    let configured = legs.get(&interface)?.statics.get(&address).copied();
-    configured.or_else(|| neighbours.get(interface, address)?.mac)
-}
+#[cfg(test)]
+mod tests;

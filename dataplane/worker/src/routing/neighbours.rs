@@ -1,26 +1,44 @@
 //! What the neighbour table is told of a new topology.
 
+use std::net::IpAddr;
+
 use paceline_router::Interface;
 
+use super::lines::{Target, version};
 use super::{Leg, Routing};
 
 impl Routing {
     /// Tells of legs that came, went or changed, and of next hops that are to be kept resolved. What comes of it is done by the
     /// thread that serves packets.
     pub(super) fn tell_neighbours(&mut self) {
+        if self.known != self.legs {
+            self.tell_of_legs();
+            // Those of an interface that is another one are not kept resolved any more.
+            self.unpinned.extend(self.lines.next_hops());
+        }
+        for hop in self.lines.take_changed() {
+            if self.is_next_hop(hop) {
+                self.unpinned.insert(hop);
+            } else {
+                self.neighbours.unpin(hop.0, hop.1);
+                self.unpinned.remove(&hop);
+                self.refused.remove(&hop);
+            }
+        }
+        self.pin();
+    }
+
+    fn tell_of_legs(&mut self) {
         let (now, out) = (self.started.elapsed(), &mut self.actions);
         // Nobody is asked for on a link of two.
-        let is_asked = |leg: &&Leg| leg.peer.is_none();
-        let legs = || self.legs.values().filter(is_asked);
-        let gone = self
-            .known
-            .values()
-            .filter(|known| !legs().any(|leg| leg.number == known.number && leg.name == known.name));
-        for leg in gone {
+        let asks = |leg: &&Leg| leg.peer.is_none();
+        let there =
+            |known: &Leg| self.legs.get(&known.number).filter(asks).is_some_and(|leg| leg.name == known.name);
+        for leg in self.known.values().filter(asks).filter(|known| !there(known)) {
             self.neighbours.remove_interface(leg.number, out);
         }
-        for leg in legs() {
-            let known = self.known.get(&leg.number).filter(|known| known.name == leg.name);
+        for leg in self.legs.values().filter(asks) {
+            let known = self.known.get(&leg.number).filter(asks).filter(|known| known.name == leg.name);
             if known == Some(leg) {
                 continue;
             }
@@ -40,32 +58,34 @@ impl Routing {
                 }
             }
         }
-        self.known = legs().map(|leg| (leg.number, leg.clone())).collect();
-        for (interface, address) in self.pinned.difference(&self.wanted) {
-            self.neighbours.unpin(*interface, *address);
-        }
-        self.pinned.clone_from(&self.wanted);
-        self.refused.retain(|hop| self.wanted.contains(hop));
-        self.pin();
+        self.known.clone_from(&self.legs);
+    }
+
+    /// Whether a route leads to a neighbour, other than one to the neighbour alone.
+    pub(super) fn is_next_hop(&self, (interface, address): (u16, IpAddr)) -> bool {
+        let target = |leg: &Leg| Target::Neighbour(leg.link(version(address)), address);
+        self.legs.get(&interface).is_some_and(|leg| self.lines.is_next_hop(&target(leg)))
     }
 
     /// Has next hops asked for that are not kept resolved yet: new ones, and those for which there was no room before.
     pub(crate) fn pin(&mut self) {
         let now = self.now();
-        for (interface, address) in &self.wanted {
-            if self.neighbours.is_pinned(*interface, *address) {
-                continue;
-            }
-            match self.neighbours.pin(now, *interface, *address, &mut self.actions) {
-                Ok(()) => _ = self.refused.remove(&(*interface, *address)),
-                // Said once.
-                Err(error) if self.refused.insert((*interface, *address)) => {
-                    let name = self.legs.get(interface).map_or("?", |leg| &leg.name);
-                    tracing::warn!(interface = name, "next hop {address} cannot be asked for: {error}");
+        let (neighbours, actions) = (&mut self.neighbours, &mut self.actions);
+        self.unpinned.retain(|hop| {
+            let (interface, address) = *hop;
+            match neighbours.pin(now, interface, address, actions) {
+                Ok(()) => _ = self.refused.remove(hop),
+                Err(error) => {
+                    // Said once.
+                    if self.refused.insert(*hop) {
+                        let name = self.legs.get(&interface).map_or("?", |leg| &leg.name);
+                        tracing::warn!(interface = name, "next hop {address} cannot be asked for: {error}");
+                    }
+                    return true;
                 }
-                Err(_) => {}
             }
-        }
+            false
+        });
     }
 
     /// Whether something is to be done about neighbours by the thread that serves packets.

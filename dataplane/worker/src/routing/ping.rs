@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use paceline_router::local::{Answer, Limits, Local, Outcome, Ping, PingRefused};
 
-use super::serve::emit;
+use super::exit::Exit;
+use super::serve::is_link_local;
 use super::{Leg, Routing, Table, Way};
 use crate::view::PingView;
 
@@ -16,6 +17,8 @@ pub struct PingRequest {
     pub destination: IpAddr,
     /// The routing table that leads there.
     pub vrf: String,
+    /// The interface of that table to ask by; none: the one that a route leads by. A link-local address needs one.
+    pub interface: Option<String>,
     /// The address to ask from; none: that of the interface that leads there.
     pub source: Option<IpAddr>,
     /// Bytes behind the ICMP header, at most 65 000.
@@ -32,6 +35,15 @@ pub enum PingError {
     /// There is no such routing table.
     #[error("there is no VRF {0}; `paceline show vrfs` lists them")]
     Vrf(String),
+    /// There is no such routed interface in the table.
+    #[error("there is no routed interface {0} in VRF {1}; `paceline show vrfs` lists them")]
+    Interface(String, String),
+    /// A link-local address is one of a link.
+    #[error("{0} is link-local: say by which interface of VRF {1}")]
+    LinkLocal(IpAddr, String),
+    /// Routes to the address lead by others, too.
+    #[error("no route leads to {0} by interface {1} alone")]
+    NotBy(IpAddr, String),
     /// Nothing leads to the address.
     #[error("no route leads to {0} in VRF {1}")]
     NoRoute(IpAddr, String),
@@ -75,21 +87,27 @@ impl Routing {
     /// # Errors
     /// See [`PingError`].
     pub(crate) fn ping(&mut self, request: &PingRequest) -> Result<PingTicket, PingError> {
-        let PingRequest { destination, vrf, source, size, ttl, whole } = request.clone();
-        let at = self.tables.iter().position(|table| *table.name == *vrf);
-        let at = at.ok_or_else(|| PingError::Vrf(vrf.clone()))?;
+        let PingRequest { destination, vrf, interface, source, size, ttl, whole } = request.clone();
+        let at = self.named(&vrf).ok_or_else(|| PingError::Vrf(vrf.clone()))?;
         let table = &self.tables[at];
-        let (_, number) =
-            table.find(destination).ok_or_else(|| PingError::NoRoute(destination, vrf.clone()))?;
-        let out = self.lines.interfaces(number).and_then(|all| self.legs.get(all.first()?));
+        let named = |name: String| {
+            let found = self.legs_of(table).find(|leg| *leg.name == *name);
+            found.ok_or_else(|| PingError::Interface(name, vrf.clone()))
+        };
+        let by = interface.map(named).transpose()?;
+        let out = self.way_out(table, destination, by)?;
         let (leg, source) = if let Some(source) = source {
-            let owner = self.legs_of(table).find(|leg| leg.has(source));
+            let has = |leg: &&Leg| {
+                by.map_or_else(|| leg.has(source), |by| by.number == leg.number && leg.answers(source))
+            };
+            let owner = self.legs_of(table).find(has);
             (owner.ok_or_else(|| PingError::Source(source, vrf.clone()))?, source)
         } else {
             // A packet from an address to itself is one that no router takes.
-            let source = |leg: &Leg| leg.source(destination).filter(|source| *source != destination);
-            let all = || out.into_iter().chain(self.legs_of(table));
-            let mut found = all().filter_map(|leg| Some((leg, source(leg)?))).peekable();
+            let source = |leg: &Leg| leg.speaks_from(destination).filter(|source| *source != destination);
+            let others = || self.legs_of(table).filter(|_| by.is_none());
+            let mut found =
+                out.into_iter().chain(others()).filter_map(|leg| Some((leg, source(leg)?))).peekable();
             let first = found.peek().copied();
             let heard = found.find(|(_, source)| self.led_away(table, *source).is_none());
             heard.or(first).ok_or_else(|| PingError::NoSource(vrf.clone()))?
@@ -103,14 +121,29 @@ impl Routing {
         if source.is_ipv4() != destination.is_ipv4() {
             return Err(PingRefused::Family.into());
         }
-        // The routing node takes one off, as for anybody's.
-        let ttl = if out.is_some() { ttl.saturating_add(1) } else { ttl };
         let leg = out.unwrap_or(leg).number;
         self.pings.next = self.pings.next.wrapping_add(1);
         let (id, sequence) = (std::process::id() as u16, self.pings.next);
         let ping = Ping { source, destination, id, sequence, size, ttl, whole };
         self.pings.waiting.push((at as u16, leg, ping));
         Ok((id, sequence))
+    }
+
+    /// The interface that a ping leaves by: that of the route, or the one that is named. `None` for an own address.
+    fn way_out(&self, table: &Table, to: IpAddr, by: Option<&'_ Leg>) -> Result<Option<&Leg>, PingError> {
+        let vrf = || table.name.to_string();
+        if is_link_local(to) {
+            let by = by.ok_or_else(|| PingError::LinkLocal(to, vrf()))?;
+            return Ok(self.legs.get(&by.number));
+        }
+        let (_, number) = table.find(to).ok_or_else(|| PingError::NoRoute(to, vrf()))?;
+        let all = self.lines.interfaces(number);
+        if let Some(by) = by
+            && all.iter().flatten().any(|number| *number != by.number)
+        {
+            return Err(PingError::NotBy(to, by.name.to_string()));
+        }
+        Ok(all.and_then(|all| self.legs.get(all.first()?)))
     }
 
     /// What became of an echo request; nothing yet if it is under way.
@@ -126,9 +159,10 @@ impl Routing {
         for (domain, leg, ping) in std::mem::take(&mut self.pings.waiting) {
             let local = self.locals.entry(domain).or_insert_with(|| Local::new(now, Limits::default()));
             let leg = self.legs.get(&leg);
+            let mut exit = Exit { now, way, neighbours: &mut self.neighbours, actions: &mut self.actions };
             let sent = local.ping(now, ping, |packet| {
                 if let Some(leg) = leg {
-                    emit(way, leg, domain, packet);
+                    exit.send(leg, domain, packet);
                 }
             });
             if let Err(error) = sent {

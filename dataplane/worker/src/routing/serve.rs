@@ -2,14 +2,12 @@
 //! switch itself is given to its own small stack.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use paceline_buf::{Cache, Packet};
-use paceline_graph::{Drops, Hop, Reason};
+use paceline_buf::Packet;
+use paceline_graph::{Hop, Reason};
 use paceline_nodes::{finish_checksum, hop};
-use paceline_ports::copy_in;
 use paceline_router::local::{Limits, Local};
 use paceline_router::neighbour::{Action, Cause};
 use paceline_wire::ethernet::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN, Mac};
@@ -17,42 +15,9 @@ use paceline_wire::ipv4::Ipv4Header;
 use paceline_wire::ipv6::Ipv6Header;
 use paceline_wire::ndp;
 
+use super::exit::{Exit, Way, route};
 use super::lines::{Target, version};
 use super::{Leg, Routing};
-use crate::worker::Handover;
-
-/// The way back to the workers.
-pub(crate) struct Way {
-    pub cache: Cache,
-    pub worker: Handover,
-    /// What no worker came to see.
-    pub drops: Arc<Drops>,
-}
-
-impl Way {
-    /// Sends a packet to a hop. What finds no place is dropped here.
-    fn send(&mut self, hop: Hop, packet: Packet) {
-        if let Err(packet) = self.worker.give(hop, packet) {
-            self.drops.add(Reason::HandoffFull, 1);
-            self.cache.free(packet);
-        }
-    }
-
-    /// A packet with these bytes. `None`, and counted, without a buffer.
-    fn packet(&mut self, bytes: &[u8]) -> Option<Packet> {
-        let packet = copy_in(&mut self.cache, bytes);
-        if packet.is_none() {
-            self.drops.add(Reason::NoBuffers, 1);
-        }
-        packet
-    }
-
-    /// Lets a worker drop a packet, and count it.
-    fn drop(&mut self, mut packet: Packet, reason: Reason) {
-        packet.reason = reason as u16;
-        self.send(Hop::DROP, packet);
-    }
-}
 
 impl Routing {
     /// Looks at a packet that a worker left to control.
@@ -68,9 +33,9 @@ impl Routing {
         }
         let ethertype = ethernet::ethertype(packet.data());
         if ethertype == Some(ETHERTYPE_ARP) || is_discovery(packet.data()) {
-            let (legs, tables, lines) = (&self.legs, &self.tables, &self.lines);
-            let rx = packet.rx;
-            let table = legs.get(&rx).and_then(|leg| tables.iter().find(|table| *table.name == *leg.vrf));
+            let (rx, lines) = (packet.rx, &self.lines);
+            let named = |name: &str| self.tables.iter().find(|table| *table.name == *name);
+            let table = self.legs.get(&rx).and_then(|leg| named(&leg.vrf));
             let elsewhere = |address: IpAddr| {
                 let found = table.and_then(|table| table.find(address));
                 found.is_some_and(|(_, number)| {
@@ -109,15 +74,8 @@ impl Routing {
         way.cache.free(packet);
         if let (Some(leg), Some(ip)) = (self.legs.get(&rx), self.scratch.get(HEADER_LEN..)) {
             let local = self.locals.entry(domain).or_insert_with(|| Local::new(now, Limits::default()));
-            let (neighbours, actions) = (&mut self.neighbours, &mut self.actions);
-            local.input(now, ip, |answer| {
-                let Some(packet) = own(way, leg, domain, answer) else { return };
-                match destination(packet.data()).filter(|to| is_link_local(*to)) {
-                    // No routing node takes it.
-                    Some(to) => neighbours.want(now, leg.number, to, packet, actions),
-                    None => route(way, packet),
-                }
-            });
+            let mut exit = Exit { now, way, neighbours: &mut self.neighbours, actions: &mut self.actions };
+            local.input(now, ip, |answer| exit.send(leg, domain, answer));
         }
         self.act(now, way);
     }
@@ -129,13 +87,15 @@ impl Routing {
         for (domain, local) in &mut self.locals {
             let name = self.tables.get(usize::from(*domain)).map(|table| &table.name);
             let leg = self.legs.values().find(|leg| name.is_some_and(|name| *leg.vrf == **name));
+            let mut exit = Exit { now, way, neighbours: &mut self.neighbours, actions: &mut self.actions };
             local.poll(now, |answer| {
                 if let Some(leg) = leg {
-                    emit(way, leg, *domain, answer);
+                    exit.send(leg, *domain, answer);
                 }
             });
         }
         self.serve_pings(way);
+        self.act(now, way);
         let locals = self.locals.values().filter_map(Local::next_deadline);
         locals.chain(self.neighbours.next_deadline()).min()
     }
@@ -261,7 +221,7 @@ impl Routing {
         let Some(leg) = self.legs.get(&interface) else { return };
         let link = leg.link(version(address));
         self.lines.set(link, address, Some(mac));
-        let Some(table) = self.tables.iter_mut().find(|table| *table.name == *leg.vrf) else { return };
+        let Some(table) = self.named(&leg.vrf).and_then(|at| self.tables.get_mut(at)) else { return };
         let prefix = IpNet::from(address);
         // Only where its destination would be asked for on this link: other routes go first.
         let asked = table.find(address).and_then(|(_, number)| self.lines.target(number));
@@ -276,10 +236,14 @@ impl Routing {
         }
     }
 
-    fn lost(&mut self, interface: u16, address: IpAddr) {
+    pub(super) fn lost(&mut self, interface: u16, address: IpAddr) {
         let Some(leg) = self.legs.get(&interface) else { return };
         self.lines.set(leg.link(version(address)), address, None);
-        let Some(table) = self.tables.iter_mut().find(|table| *table.name == *leg.vrf) else { return };
+        if self.is_next_hop((interface, address)) {
+            // It may have made room for another one.
+            self.unpinned.insert((interface, address));
+        }
+        let Some(table) = self.named(&leg.vrf).and_then(|at| self.tables.get_mut(at)) else { return };
         if table.found.remove(&address).is_some() {
             table.remove(IpNet::from(address), &mut self.lines);
         }
@@ -293,7 +257,7 @@ fn is_discovery(frame: &[u8]) -> bool {
 }
 
 /// The IP address that a frame is for.
-fn destination(frame: &[u8]) -> Option<IpAddr> {
+pub(super) fn destination(frame: &[u8]) -> Option<IpAddr> {
     let ip = frame.get(HEADER_LEN..)?;
     match ethernet::ethertype(frame)? {
         ETHERTYPE_IPV4 => Some(Ipv4Addr::from(Ipv4Header::read(ip)?.destination).into()),
@@ -303,34 +267,9 @@ fn destination(frame: &[u8]) -> Option<IpAddr> {
 }
 
 /// Whether an address means something on its link alone.
-fn is_link_local(address: IpAddr) -> bool {
+pub(super) fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => address.is_unicast_link_local(),
     }
-}
-
-/// Sends an IP packet of the switch's own to the routing node, as if it had come in by a leg.
-pub(super) fn emit(way: &mut Way, leg: &Leg, domain: u16, ip: &[u8]) {
-    if let Some(packet) = own(way, leg, domain, ip) {
-        route(way, packet);
-    }
-}
-
-/// Gives a packet to the routing node of its version.
-fn route(way: &mut Way, packet: Packet) {
-    let is_v4 = ethernet::ethertype(packet.data()) == Some(ETHERTYPE_IPV4);
-    way.send(if is_v4 { hop::IP4_ROUTE } else { hop::IP6_ROUTE }, packet);
-}
-
-/// An IP packet of the switch's own, as if it had come in by a leg. `None` without a buffer.
-fn own(way: &mut Way, leg: &Leg, domain: u16, ip: &[u8]) -> Option<Packet> {
-    let is_v4 = ip.first().is_some_and(|first| first >> 4 == 4);
-    let mut header = [0; HEADER_LEN];
-    let ethertype = if is_v4 { ETHERTYPE_IPV4 } else { ETHERTYPE_IPV6 };
-    // There is room for it.
-    let _ = ethernet::write_header(&mut header, leg.mac, leg.mac, ethertype);
-    let mut packet = way.packet(&[&header[..], ip].concat())?;
-    (packet.rx, packet.domain) = (leg.number, domain);
-    Some(packet)
 }

@@ -1,55 +1,30 @@
-//! One routing table (VRF): the routes that there should be, and those that there are.
+//! One routing table (VRF): the routes that there are, and what of those that there should be has changed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use ipnet::IpNet;
-use paceline_graph::{Action, IpVersion, Vrf};
+use paceline_graph::Vrf;
 use paceline_tables::{Mark, Rib4, Rib6, RouteError};
-use paceline_wire::ethernet::Mac;
 
-use super::leg::Leg;
 use super::lines::{Lines, Target, version};
-use crate::spec::{PathSpec, RouteSpec, VrfSpec};
-
-/// Where a route leads, in adjacencies.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Want {
-    One(Target),
-    /// Flows are spread over these.
-    Spread(Vec<Target>),
-}
-
-impl Want {
-    /// Neighbours that it needs, each with the interface it is behind.
-    pub(crate) fn next_hops(&self) -> impl Iterator<Item = (u16, IpAddr)> {
-        let targets = match self {
-            Want::One(target) => std::slice::from_ref(target),
-            Want::Spread(targets) => targets,
-        };
-        targets.iter().filter_map(|target| match target {
-            Target::Neighbour(link, address) => Some((link.interface, *address)),
-            _ => None,
-        })
-    }
-
-    /// Adjacencies that it needs at most.
-    pub(crate) fn lines(&self) -> usize {
-        match self {
-            Want::One(_) => 1,
-            Want::Spread(targets) => 1 + targets.len(),
-        }
-    }
-}
+use super::want::{Want, Ways};
+use crate::spec::RouteSpec;
 
 /// A routing table. Its routes hold one use of their adjacency each.
 pub(crate) struct Table {
     pub name: Arc<str>,
     rib4: Rib4,
     rib6: Rib6,
-    /// Neighbours that were found, which have a route of their own where no other has their prefix; and their interfaces.
-    pub found: HashMap<IpAddr, u16>,
+    /// Routes of the configuration, as it was told last.
+    pub routes: OrdMap<IpNet, RouteSpec>,
+    /// Routes of its interfaces. Those of the configuration win.
+    connected: BTreeMap<IpNet, Want>,
+    /// Neighbours that were found, which have a route of their own where nothing else leads but to a question; and their interfaces.
+    pub found: BTreeMap<IpAddr, u16>,
 }
 
 /// A moment in the life of a table.
@@ -58,7 +33,14 @@ pub(crate) type Marks = (Mark, Mark);
 impl Table {
     pub(crate) fn new(name: &str) -> Result<Table, RouteError> {
         let (rib4, rib6) = (Rib4::new()?, Rib6::new()?);
-        Ok(Table { name: name.into(), rib4, rib6, found: HashMap::new() })
+        Ok(Table {
+            name: name.into(),
+            rib4,
+            rib6,
+            routes: OrdMap::new(),
+            connected: BTreeMap::new(),
+            found: BTreeMap::new(),
+        })
     }
 
     /// What workers look up in.
@@ -77,9 +59,14 @@ impl Table {
 
     /// The best route of an address.
     pub(crate) fn find(&self, address: IpAddr) -> Option<(IpNet, u32)> {
-        match IpNet::from(address) {
-            IpNet::V4(host) => self.rib4.covering(host).map(|(prefix, number)| (prefix.into(), number)),
-            IpNet::V6(host) => self.rib6.covering(host).map(|(prefix, number)| (prefix.into(), number)),
+        self.covering(address.into())
+    }
+
+    /// The longest route that covers a prefix whole.
+    fn covering(&self, prefix: IpNet) -> Option<(IpNet, u32)> {
+        match prefix {
+            IpNet::V4(prefix) => self.rib4.covering(prefix).map(|(prefix, number)| (prefix.into(), number)),
+            IpNet::V6(prefix) => self.rib6.covering(prefix).map(|(prefix, number)| (prefix.into(), number)),
         }
     }
 
@@ -94,8 +81,9 @@ impl Table {
         };
         match done {
             Ok(old) => {
+                lines.lead(prefix, number);
                 if let Some(old) = old {
-                    lines.give(old);
+                    lines.leave(prefix, old);
                 }
                 Ok(())
             }
@@ -113,8 +101,20 @@ impl Table {
             IpNet::V6(prefix) => self.rib6.remove(prefix),
         };
         if let Some(number) = number {
-            lines.give(number);
+            lines.leave(prefix, number);
         }
+    }
+
+    /// Takes all routes out.
+    pub(crate) fn clear(&mut self, lines: &mut Lines) {
+        let prefixes: Vec<IpNet> = self.iter().map(|(prefix, _)| prefix).collect();
+        // They give their adjacencies back.
+        for prefix in prefixes {
+            self.remove(prefix, lines);
+        }
+        self.routes.clear();
+        self.connected.clear();
+        self.found.clear();
     }
 
     /// All routes with their adjacencies.
@@ -142,140 +142,80 @@ impl Table {
         self.rib6.quiet(before.1);
     }
 
-    /// All routes that there should be, by what wins: those of the configuration, those of addresses and neighbours that do not
-    /// change, neighbours that were found where nothing else leads. Routes by interfaces that are not there are left out.
-    pub(crate) fn wanted(&self, legs: &BTreeMap<u16, Leg>, spec: &VrfSpec) -> BTreeMap<IpNet, Want> {
-        let everywhere: Vec<&Leg> = legs.values().collect();
-        let legs: Vec<&Leg> = everywhere.iter().copied().filter(|leg| *leg.vrf == *self.name).collect();
-        let mut all = BTreeMap::new();
-        for leg in &legs {
-            subnets(leg, &mut all);
+    /// Takes over what there should be, by these interfaces and by configuration. The prefixes whose route may have to be another one
+    /// because of that, beside `further` ones, in order; all of them if no interface is where it was (`anew`).
+    pub(crate) fn follow(
+        &mut self,
+        ways: &Ways<'_>,
+        routes: &OrdMap<IpNet, RouteSpec>,
+        anew: bool,
+        further: impl IntoIterator<Item = IpNet>,
+    ) -> Vec<IpNet> {
+        let (was, connected) = (std::mem::replace(&mut self.routes, routes.clone()), ways.connected());
+        let mut prefixes: Vec<IpNet> = further.into_iter().collect();
+        if anew {
+            prefixes.extend(self.iter().map(|(prefix, _)| prefix));
+            prefixes.extend(routes.keys().chain(connected.keys()));
+        } else {
+            let is_other = |prefix: &&IpNet| self.connected.get(*prefix) != connected.get(*prefix);
+            prefixes.extend(self.connected.keys().chain(connected.keys()).filter(is_other));
+            prefixes.extend(was.diff(routes).map(|change| match change {
+                DiffItem::Add(prefix, _)
+                | DiffItem::Remove(prefix, _)
+                | DiffItem::Update { new: (prefix, _), .. } => *prefix,
+            }));
+            let hosts: Vec<IpNet> = prefixes.iter().flat_map(|prefix| self.found_by(*prefix)).collect();
+            prefixes.extend(hosts);
         }
-        for leg in &legs {
-            for address in leg.statics.keys() {
-                let target = Target::Neighbour(leg.link(version(*address)), *address);
-                all.insert(IpNet::from(*address), Want::One(target));
-            }
-            for net in &leg.addresses {
-                all.insert(IpNet::from(net.addr()), Want::One(Target::Act(Action::Local)));
-            }
-            for address in &leg.outside {
-                all.insert(IpNet::from(*address), Want::One(Target::Act(Action::Translate)));
-            }
-        }
-        for (prefix, route) in &spec.routes {
-            if let Some(want) = resolve(*prefix, route, &legs, &everywhere) {
-                all.insert(*prefix, want);
-            }
-        }
-        let found: Vec<(IpNet, Want)> = self.still_found(&legs, &all).collect();
-        all.extend(found);
-        all
+        self.connected = connected;
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        prefixes
     }
 
-    /// The routes of neighbours that were found, and that the others still ask for on the link they are on.
-    fn still_found<'a>(
-        &'a self,
-        legs: &'a [&Leg],
-        all: &'a BTreeMap<IpNet, Want>,
-    ) -> impl Iterator<Item = (IpNet, Want)> + 'a {
-        let lengths: BTreeSet<(bool, u8)> = if self.found.is_empty() {
-            BTreeSet::new()
-        } else {
-            all.keys().map(|prefix| (prefix.addr().is_ipv4(), prefix.prefix_len())).collect()
-        };
-        let best = move |address: IpAddr| {
-            let of_family = lengths.iter().rev().filter(|(is_v4, _)| *is_v4 == address.is_ipv4());
-            let mut prefixes = of_family.filter_map(|(_, length)| IpNet::new(address, *length).ok());
-            prefixes.find_map(|prefix| all.get(&prefix.trunc()))
-        };
-        self.found.iter().filter_map(move |(address, interface)| {
-            let leg = legs.iter().find(|leg| leg.number == *interface)?;
-            let link = leg.link(version(*address));
-            let is_asked_for = best(*address) == Some(&Want::One(Target::Glean(link)));
-            is_asked_for.then(|| (IpNet::from(*address), Want::One(Target::Neighbour(link, *address))))
+    /// Neighbours that were found, and that a route of this prefix, gone or to come, may lead to instead.
+    fn found_by(&self, prefix: IpNet) -> impl Iterator<Item = IpNet> + '_ {
+        let within = self.found.range(prefix.network()..=prefix.broadcast());
+        let hosts = within.map(|(address, _)| IpNet::from(*address));
+        // A longer one goes first, as it did before.
+        hosts.filter(move |host| {
+            self.around(*host).is_none_or(|(other, _)| other.prefix_len() <= prefix.prefix_len())
         })
     }
-}
 
-/// The routes of an interface's subnets.
-fn subnets(leg: &Leg, all: &mut BTreeMap<IpNet, Want>) {
-    for net in &leg.addresses {
-        let link = leg.link(version(net.addr()));
-        let on_link = leg.peer.map_or(Target::Glean(link), |peer| Target::Peer(link, peer));
-        all.insert(net.trunc(), Want::One(on_link));
-        // Nobody has the first and the last address of a subnet (RFC 1812 §4.2.3.1; RFC 3021 for two addresses), and what is
-        // for all of it is not routed (RFC 2644).
-        if let IpNet::V4(net) = net
-            && net.prefix_len() < 31
-        {
-            for address in [net.network(), net.broadcast()] {
-                all.insert(IpNet::from(IpAddr::from(address)), Want::One(Target::Act(Action::Blackhole)));
-            }
-        }
+    /// The best route of a host but its own.
+    fn around(&self, host: IpNet) -> Option<(IpNet, u32)> {
+        self.covering(host.supernet()?)
     }
-}
 
-/// What a configured route comes to; nothing if no path has an interface. One that is named may be of another table than `legs`.
-fn resolve(prefix: IpNet, route: &RouteSpec, legs: &[&Leg], everywhere: &[&Leg]) -> Option<Want> {
-    let action = match route {
-        RouteSpec::Via(paths) => {
-            let mut targets: Vec<Target> =
-                paths.iter().filter_map(|p| path(prefix, p, legs, everywhere)).collect();
-            targets.dedup();
-            return match targets.len() {
-                0 => None,
-                1 => targets.pop().map(Want::One),
-                _ => Some(Want::Spread(targets)),
-            };
+    /// Where a prefix should lead, by what wins: the configuration; addresses of interfaces, and neighbours that do not change; neighbours
+    /// that were found where nothing else leads, and are forgotten where something does. Routes by interfaces that are not there are
+    /// left out.
+    pub(crate) fn wanted(&mut self, ways: &Ways<'_>, prefix: IpNet) -> Option<Want> {
+        let said = self.said(ways, prefix);
+        let found = if said.is_none() { self.still_found(ways, prefix) } else { None };
+        if found.is_none() && prefix == IpNet::from(prefix.addr()) {
+            self.found.remove(&prefix.addr());
         }
-        RouteSpec::Blackhole => Action::Blackhole,
-        RouteSpec::Unreachable => Action::Unreachable,
-        RouteSpec::Prohibit => Action::Prohibit,
-    };
-    Some(Want::One(Target::Act(action)))
-}
+        said.or(found)
+    }
 
-fn path(prefix: IpNet, path: &PathSpec, legs: &[&Leg], everywhere: &[&Leg]) -> Option<Target> {
-    let leg = match (&path.interface, path.via) {
-        (Some(name), _) => everywhere.iter().find(|leg| *leg.name == **name),
-        (None, Some(via)) => legs.iter().find(|leg| leg.covers(via)),
-        (None, None) => None,
-    }?;
-    let version = if matches!(prefix, IpNet::V4(_)) { IpVersion::V4 } else { IpVersion::V6 };
-    let link = leg.link(version);
-    Some(match (leg.peer, path.via) {
-        (Some(peer), _) => Target::Peer(link, peer),
-        (None, Some(via)) => Target::Neighbour(link, via),
-        // A route to one address needs no other one for its neighbour.
-        (None, None) if prefix == IpNet::from(prefix.addr()) => Target::Neighbour(link, prefix.addr()),
-        (None, None) => Target::Glean(link),
-    })
-}
+    fn said(&self, ways: &Ways<'_>, prefix: IpNet) -> Option<Want> {
+        let configured = self.routes.get(&prefix).and_then(|route| ways.resolve(prefix, route));
+        configured.or_else(|| self.connected.get(&prefix).cloned())
+    }
 
-/// The adjacency of what is wanted, used once more; `mac` knows neighbours. `None` if there is no number left.
-pub(crate) fn take(want: &Want, lines: &mut Lines, mac: impl Fn(u16, IpAddr) -> Option<Mac>) -> Option<u32> {
-    let known = |target: &Target| match target {
-        Target::Neighbour(link, address) => mac(link.interface, *address),
-        _ => None,
-    };
-    match want {
-        Want::One(target) => lines.take(target.clone(), known(target)),
-        Want::Spread(targets) => {
-            let mut paths = Vec::new();
-            for target in targets {
-                match lines.take(target.clone(), known(target)) {
-                    Some(path) => paths.push(path),
-                    None => break,
-                }
-            }
-            let all = paths.len() == targets.len();
-            let number = if all { lines.take(Target::Balance(paths.clone()), None) } else { None };
-            // The balancing line holds its own uses of them.
-            for path in paths {
-                lines.give(path);
-            }
-            number
+    /// The route of a neighbour that was found, if the others still ask for it on the link it is on.
+    fn still_found(&self, ways: &Ways<'_>, host: IpNet) -> Option<Want> {
+        let address = host.addr();
+        if IpNet::from(address) != host {
+            return None;
         }
+        let leg = ways.leg(*self.found.get(&address)?)?;
+        let link = leg.link(version(address));
+        let mut around = std::iter::successors(host.supernet(), IpNet::supernet);
+        let best = around.find_map(|prefix| self.said(ways, prefix));
+        let is_asked_for = best == Some(Want::One(Target::Glean(link)));
+        is_asked_for.then_some(Want::One(Target::Neighbour(link, address)))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Checks, Step};
-use crate::config::Config;
+use crate::config::{Config, StaticRoutes};
 use crate::route::{Part, problems};
 use crate::{Desired, PortName, modes};
 
@@ -22,7 +22,7 @@ pub(super) fn vrfs(config: &Config, checks: &mut Checks<'_>) {
 pub(super) fn routes(config: &Config, checks: &mut Checks<'_>) {
     // All but the routes: one makes no routing table.
     let mut desired = Desired::default();
-    modes::configured::add(&Config { routes: Vec::new(), ..config.clone() }, &mut desired);
+    modes::configured::add(&Config { routes: StaticRoutes::default(), ..config.clone() }, &mut desired);
     let mut seen = BTreeSet::new();
     for (index, route) in config.routes.iter().enumerate() {
         let prefix = route.prefix;

@@ -55,7 +55,7 @@ fn spec() -> Topology {
     topology.routed.insert("c".into(), routed(3, OverSpec::Port, "10.1.0.254/24", &[("10.1.0.1", 7)]));
     let via = |via: &str| RouteSpec::Via(vec![PathSpec { via: Some(ip(via)), interface: None }]);
     let routes = [(net("0.0.0.0/0"), via("10.1.0.1")), (net("10.66.0.0/16"), RouteSpec::Blackhole)];
-    topology.vrfs.insert("default".into(), VrfSpec { routes: routes.into() });
+    topology.vrfs.insert("default".into(), VrfSpec { routes: routes.into_iter().collect() });
     topology
 }
 
@@ -152,11 +152,13 @@ fn the_switch_answers_for_its_own_addresses() {
         let pong = next(&peers[0], |frame| frame.len() == ping.len() && frame[12] == 8 && frame[34] == 0)
             .expect("answered");
         assert_eq!(pong[26..30], to.octets(), "from the address that was asked");
+        assert_eq!(pong[22], 64, "no router was on its way");
     }
     // And it asks, too.
     let ask = |destination: &str| PingRequest {
         destination: ip(destination),
         vrf: "default".into(),
+        interface: None,
         source: None,
         size: 56,
         ttl: 64,
@@ -173,6 +175,11 @@ fn the_switch_answers_for_its_own_addresses() {
     let no_vrf = PingRequest { vrf: "none".into(), ..ask("10.1.0.254") };
     assert!(matches!(engine.ping(&no_vrf), Err(PingError::Vrf(_))));
     assert!(matches!(engine.ping(&ask("fd00::1")), Err(PingError::NoRoute(..))));
+    assert!(matches!(engine.ping(&ask("fe80::1")), Err(PingError::LinkLocal(..))));
+    let by = |name: &str, to| engine.routing().ping(&PingRequest { interface: Some(name.into()), ..ask(to) });
+    assert!(matches!(by("a", "10.1.0.1"), Err(PingError::Interface(..))));
+    assert!(matches!(by("leg", "10.1.0.1"), Err(PingError::NotBy(..))));
+    assert!(by("c", "10.1.0.1").is_ok());
     // A host that nobody is: its sender is told.
     peers[0].send(&packet(host_mac(1), router_mac(1), "10.0.0.1", "10.1.0.99", 64));
     let told = next(&peers[0], |frame| frame.len() > 35 && frame[12] == 8 && frame[34..36] == [3, 1]);
@@ -329,4 +336,26 @@ fn changes_of_routes_leave_the_rest_alone_and_numbers_are_used_again() {
     let lines = engine.routing().lines_in_use();
     assert_eq!(lines, 0, "every adjacency was given back");
     full_again(engine);
+}
+
+#[test]
+fn what_is_there_before_a_new_interface_is_routed() {
+    for mode in [Mode::Poll, Mode::Adaptive] {
+        let mut engine = engine(1, mode);
+        let peers = ["a", "b", "c"].map(|name| attach(&mut engine, name));
+        for round in 0..40 {
+            let ttl = 10 + round;
+            peers[0].send(&packet(host_mac(1), router_mac(1), "10.0.0.1", "8.8.8.8", ttl));
+            peers[2].send(&packet(host_mac(7), router_mac(3), "10.1.0.1", "10.0.0.2", ttl));
+            engine.configure(spec()).expect("configured");
+            let out = packet(router_mac(3), host_mac(7), "10.0.0.1", "8.8.8.8", ttl - 1);
+            assert!(comes(&peers[2], &out), "round {round}");
+            let back = packet(router_mac(1), host_mac(2), "10.1.0.1", "10.0.0.2", ttl - 1);
+            assert!(comes(&peers[1], &back), "round {round}");
+            engine.configure(Topology::default()).expect("configured");
+        }
+        let drops = engine.drops();
+        assert!(drops.iter().all(|row| row.name != "ip4-route"), "{drops:?}");
+        full_again(engine);
+    }
 }

@@ -208,6 +208,7 @@ mod tests {
             unknown_unicast: UnknownUnicast::Flood,
             members: members.iter().map(|(n, v)| ((*n).to_string(), member(v))).collect(),
             static_macs: vec![(7, "p1".into(), None)],
+            neighbours: BTreeMap::new(),
         };
         BTreeMap::from([("br".to_string(), spec)])
     }

@@ -32,6 +32,7 @@ pub fn topology(desired: &Desired) -> Topology {
             .collect(),
         nat: desired.nat.as_ref().map(nat),
         vrfs: desired.vrfs.iter().map(|(name, vrf)| (name.to_string(), self::vrf(vrf))).collect(),
+        tunnels: BTreeMap::new(),
     }
 }
 
@@ -124,6 +125,7 @@ fn bridge(bridge: &DesiredBridge) -> BridgeSpec {
         },
         members,
         static_macs: bridge.static_macs.iter().map(static_mac).collect(),
+        neighbours: BTreeMap::new(),
     }
 }
 

@@ -34,6 +34,7 @@ fn topology(members: &[&str]) -> Topology {
         unknown_unicast: UnknownUnicast::Flood,
         members: members.iter().map(|m| ((*m).to_string(), MemberSpec::default())).collect(),
         static_macs: Vec::new(),
+        neighbours: BTreeMap::new(),
     };
     Topology { interfaces, bridges: BTreeMap::from([("br".to_string(), spec)]), ..Topology::default() }
 }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod routing;
+mod tunnels;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

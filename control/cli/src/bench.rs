@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use clap::{Args as ClapArgs, Subcommand};
-use paceline_bench::{Ip, IpVersion, L2Bridge, Lengths, Method, NatFlows, Reconfigure};
+use paceline_bench::{Ip, IpVersion, L2Bridge, Lengths, Method, NatFlows, Reconfigure, Vxlan, vxlan};
 
 use crate::fail::Fail;
 use crate::table::{print_json, say};
@@ -21,6 +21,7 @@ Examples:
   paceline bench ip4 --routes 500000 --dfz
   paceline bench reconfigure --routes 100000
   paceline bench nat44 --flows 10000
+  paceline bench vxlan-encap --tunnels 100 --macs 10000
   taskset -c 1 paceline bench l2-bridge --macs 100000 --windows 200")]
 pub struct Bench {
     /// What to measure
@@ -82,6 +83,29 @@ pub enum Scenario {
         #[command(flatten)]
         how: How,
     },
+    /// Bridge frames into VXLAN tunnels
+    VxlanEncap {
+        /// Pairs of source and destination address, 1 to 500000, spread over the tunnels; destinations come in random order
+        #[arg(long, default_value_t = 1)]
+        macs: u32,
+        /// Tunnels, each to another end: 1 to 1000
+        #[arg(long, default_value_t = 1)]
+        tunnels: u32,
+        #[command(flatten)]
+        outer: Outer,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Bridge frames that come by VXLAN tunnels
+    VxlanDecap {
+        /// Tunnels, each from another end with one address: 1 to 256
+        #[arg(long, default_value_t = 1)]
+        tunnels: u32,
+        #[command(flatten)]
+        outer: Outer,
+        #[command(flatten)]
+        how: How,
+    },
 }
 
 /// Flows that are translated.
@@ -98,6 +122,24 @@ pub struct Flows {
 impl Flows {
     fn scenario(self, version: IpVersion) -> NatFlows {
         NatFlows { version, flows: self.flows, size: self.size }
+    }
+}
+
+/// Packets of tunnels.
+#[derive(Debug, Clone, Copy, ClapArgs)]
+pub struct Outer {
+    /// Tunnels over IPv6, not IPv4
+    #[arg(long)]
+    ipv6: bool,
+    /// Bytes of an inner frame without its checksum, 60 to 1450
+    #[arg(long, default_value_t = 64)]
+    size: u16,
+}
+
+impl Outer {
+    fn scenario(self, tunnels: u32, macs: u32) -> Vxlan {
+        let version = if self.ipv6 { IpVersion::V6 } else { IpVersion::V4 };
+        Vxlan { version, tunnels, macs, size: self.size }
     }
 }
 
@@ -176,6 +218,12 @@ pub fn bench(options: &Bench) -> Result<(), Fail> {
         }
         Scenario::Nat66 { flows, how } => {
             (how, paceline_bench::nat(flows.scenario(IpVersion::V6), how.method()))
+        }
+        Scenario::VxlanEncap { macs, tunnels, outer, how } => {
+            (how, vxlan::encap(outer.scenario(tunnels, macs), how.method()))
+        }
+        Scenario::VxlanDecap { tunnels, outer, how } => {
+            (how, vxlan::decap(outer.scenario(tunnels, 1), how.method()))
         }
     };
     let report = report?;

@@ -1,6 +1,6 @@
 //! Tunnels: interfaces without a port, which come and go with the topology.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use paceline_ports::LinkState;
 use paceline_wire::vxlan::VNI_LIMIT;
 
 use super::{Attached, Engine, EngineError};
-use crate::routing::Leg;
+use crate::routing::{Ends, Leg};
 use crate::spec::{Topology, TunnelSpec};
 use crate::view::TunnelView;
 
@@ -61,11 +61,14 @@ pub(super) fn check(topology: &Topology) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Addresses of the ends of tunnels, by routing table.
-pub(super) fn ends(topology: &Topology) -> BTreeMap<String, BTreeSet<IpAddr>> {
-    let mut ends = BTreeMap::<String, BTreeSet<IpAddr>>::new();
+/// What tunnels want of routing.
+pub(super) fn ends(topology: &Topology) -> Ends {
+    let mut ends = Ends::default();
     for spec in topology.tunnels.values() {
-        ends.entry(spec.vrf.clone()).or_default().insert(spec.local);
+        ends.local.entry(spec.vrf.clone()).or_default().insert(spec.local);
+        if let Some(interface) = &spec.group_interface {
+            ends.groups.entry(interface.clone()).or_default().insert(spec.remote);
+        }
     }
     ends
 }

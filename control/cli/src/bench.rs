@@ -13,7 +13,8 @@ use crate::table::{print_json, say};
 #[command(after_help = "\
 A scenario runs the daemon's nodes on this thread, from a generator to a null port. Figures are TSC cycles per packet for all
 but the generator: the median of many short windows, with the best and the worst. Run it on a quiet machine.
-reconfigure is another kind: a worker on a thread of its own forwards by one route, while this one adds and removes others.
+reconfigure is another kind: a worker on a thread of its own forwards by one route, while this one adds and removes others,
+and tunnels.
 
 Examples:
   paceline bench l2-bridge
@@ -57,7 +58,7 @@ pub enum Scenario {
         #[command(flatten)]
         how: How,
     },
-    /// Add and remove routes while packets are forwarded, none of which may be lost
+    /// Add and remove routes and tunnels while packets are forwarded, none of which may be lost
     Reconfigure {
         /// Routes that come in one change and go in another, 1 to 1000000
         #[arg(long, default_value_t = 10_000)]
@@ -65,6 +66,9 @@ pub enum Scenario {
         /// Changes of one route each, while all the others are there, 1 to 10000
         #[arg(long, default_value_t = 100)]
         changes: u32,
+        /// Tunnels that come in one change and go in another, 0 to 4000
+        #[arg(long, default_value_t = 1000)]
+        tunnels: u32,
         /// As JSON, for programs: field names are stable
         #[arg(long)]
         json: bool,
@@ -209,8 +213,8 @@ pub fn bench(options: &Bench) -> Result<(), Fail> {
         Scenario::Ip6 { table, how } => {
             (how, paceline_bench::ip(table.scenario(IpVersion::V6), how.method()))
         }
-        Scenario::Reconfigure { routes, changes, json } => {
-            let report = paceline_bench::reconfigure(Reconfigure { routes, changes })?;
+        Scenario::Reconfigure { routes, changes, tunnels, json } => {
+            let report = paceline_bench::reconfigure(Reconfigure { routes, changes, tunnels })?;
             return print(&report, serde_json::to_value(&report), json);
         }
         Scenario::Nat44 { flows, how } => {

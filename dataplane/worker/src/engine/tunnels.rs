@@ -18,7 +18,7 @@ use crate::view::TunnelView;
 /// # Errors
 /// [`EngineError::Tunnel`]: the first one that cannot be.
 pub(super) fn check(topology: &Topology) -> Result<(), EngineError> {
-    let mut seen = BTreeMap::new();
+    let (mut seen, mut learners) = (BTreeMap::new(), BTreeMap::new());
     for (name, spec) in &topology.tunnels {
         let refuse = |why: String| Err(EngineError::Tunnel { name: name.clone(), why });
         let TunnelSpec { vni, local, remote, port, mtu, .. } = *spec;
@@ -51,6 +51,12 @@ pub(super) fn check(topology: &Topology) -> Result<(), EngineError> {
         }
         if !(68..=65_535).contains(&mtu) {
             return refuse(format!("mtu {mtu}: must be 68 to 65535"));
+        }
+        let learner = spec.learn_peers.and_then(|_| learners.insert((&spec.vrf, local, port, vni), name));
+        if let Some(other) = learner {
+            return refuse(format!(
+                "learn_peers: {other} of the same vrf, local, port and vni has it already"
+            ));
         }
         if let Some(other) = seen.insert((&spec.vrf, local, port, vni, remote), name) {
             return refuse(format!(
@@ -146,7 +152,7 @@ impl Engine {
 
     /// All tunnels that there should be.
     fn tunnels(&self) -> impl Iterator<Item = (&String, &TunnelSpec)> {
-        self.topology.tunnels.iter()
+        self.topology.tunnels.iter().chain(self.learned.iter().map(|(name, learned)| (name, &learned.spec)))
     }
 
     /// What nodes know of the tunnels that can be used, by number. The others are down, and say why.

@@ -10,6 +10,7 @@ mod lines;
 mod neighbours;
 mod ping;
 mod serve;
+mod strangers;
 mod table;
 mod thread;
 mod views;
@@ -34,6 +35,8 @@ use lines::Lines;
 use ping::Pings;
 pub use ping::{PingError, PingRequest, PingTicket};
 use serve::Way;
+pub(crate) use strangers::Stranger;
+use strangers::Strangers;
 use table::{Marks, Table, Want};
 pub(crate) use thread::Server;
 
@@ -73,6 +76,7 @@ pub(crate) struct Routing {
     /// The switch as a host, by number of the table.
     locals: BTreeMap<u16, Local>,
     groups: Groups,
+    strangers: Strangers,
     pings: Pings,
     /// A packet that is being looked at.
     scratch: Vec<u8>,
@@ -105,6 +109,7 @@ impl Routing {
             actions: Vec::new(),
             locals: BTreeMap::new(),
             groups: Groups::new(RandomState::new().hash_one(0)),
+            strangers: Strangers::default(),
             pings: Pings::default(),
             scratch: Vec::new(),
             started: Instant::now(),

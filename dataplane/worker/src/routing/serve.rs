@@ -39,7 +39,7 @@ impl Way {
     }
 
     /// Lets a worker drop a packet, and count it.
-    fn drop(&mut self, mut packet: Packet, reason: Reason) {
+    pub(super) fn drop(&mut self, mut packet: Packet, reason: Reason) {
         packet.reason = reason as u16;
         self.send(Hop::DROP, packet);
     }
@@ -56,6 +56,9 @@ impl Routing {
                 None => way.drop(packet, Reason::NoNeighbour),
             }
             return self.act(now, way);
+        }
+        if packet.reason == Reason::UnknownPeer as u16 {
+            return self.stranger(packet, way);
         }
         let ethertype = ethernet::ethertype(packet.data());
         if ethertype == Some(ETHERTYPE_ARP) || is_discovery(packet.data()) {
@@ -136,12 +139,14 @@ impl Routing {
         }
         self.serve_pings(way);
         self.serve_groups(now, way);
+        self.serve_strangers(way);
         let locals = self.locals.values().filter_map(Local::next_deadline);
         locals.chain(self.neighbours.next_deadline()).chain(self.groups.next_deadline()).min()
     }
 
-    /// Frees the packets that still wait for a neighbour.
+    /// Frees the packets that still wait for a neighbour or a tunnel.
     pub(crate) fn end(&mut self, way: &mut Way) {
+        self.end_strangers(way);
         let legs: Vec<u16> = self.legs.keys().copied().collect();
         for leg in legs {
             self.neighbours.remove_interface(leg, &mut self.actions);

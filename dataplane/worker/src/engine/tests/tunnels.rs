@@ -303,6 +303,57 @@ fn groups_are_joined_flooded_to_and_heard() {
     }
 }
 
+#[test]
+fn strangers_become_tunnels_up_to_the_limit_and_are_forgotten() {
+    for v6 in [false, true] {
+        let mut engine = engine(1, Mode::Adaptive);
+        let (a, u) = (attach(&mut engine, "a"), attach(&mut engine, "u"));
+        let learner = |limit, age_s| {
+            let learn_peers = Some(crate::spec::LearnPeers { limit, age_s });
+            spec(&[("t2", TunnelSpec { learn_peers, ..tunnel(v6, 7, 2) })])
+        };
+        engine.configure(learner(2, 3)).expect("configured");
+        let names = |engine: &Engine| -> Vec<String> {
+            engine.tunnel_views().into_iter().filter(|t| t.is_learned).map(|t| t.remote).collect()
+        };
+        // The first packet waits, and is not lost.
+        u.send(&from_peer(v6, 7, 3, &frame(5, 1)));
+        eventually(|| !engine.routing().strangers().is_empty());
+        engine.second();
+        assert!(arrives(&a, &frame(5, 1)), "v6 {v6}");
+        assert_eq!(names(&engine), [end(v6, 3).to_string()]);
+        a.send(&frame(1, 5));
+        assert_eq!(to_peer(&u).map(|sent| sent.0), Some(peer_mac(3).octets().to_vec()));
+        // Two, and not a third one; what was learned lives on in a configuration that allows it.
+        engine.configure(learner(2, 3)).expect("configured");
+        for last in [4, 5] {
+            u.send(&from_peer(v6, 7, last, &frame(last, 1)));
+            eventually(|| !engine.routing().strangers().is_empty());
+            engine.second();
+        }
+        assert!(arrives(&a, &frame(4, 1)));
+        assert_eq!(names(&engine).len(), 2);
+        eventually(|| engine.drops().iter().any(|d| d.reason == "unknown-peer" && d.packets == 1));
+        // One that is configured is none of them; those that are silent go.
+        let mut with = learner(2, 3);
+        let bridge = with.bridges.get_mut("br").expect("there");
+        bridge.members.insert("t3".into(), MemberSpec::default());
+        with.tunnels.insert("t3".into(), tunnel(v6, 7, 3));
+        engine.configure(with).expect("configured");
+        assert_eq!(names(&engine), [end(v6, 4).to_string()]);
+        for _ in 0..4 {
+            engine.second();
+        }
+        assert!(names(&engine).is_empty() && engine.macs(None).iter().all(|m| m.interface != "?"));
+        // Two of a network cannot both take them in, and without either a stranger is one.
+        let mut twice = learner(2, 3);
+        let learn_peers = Some(crate::spec::LearnPeers::default());
+        twice.tunnels.insert("t4".into(), TunnelSpec { learn_peers, ..tunnel(v6, 7, 4) });
+        assert!(engine.configure(twice).expect_err("twice").to_string().contains("learn_peers: t2"));
+        full_again(engine);
+    }
+}
+
 fn octets(address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => address.octets().to_vec(),

@@ -59,6 +59,7 @@ impl Rig {
             domain: 0,
             l3: None,
             peer: None,
+            tunnel: None,
             sources: None,
             zone: paceline_graph::Zone::default(),
             vlan: None,
@@ -80,6 +81,7 @@ impl Rig {
             learn: true,
             unknown_unicast: UnknownUnicast::Flood,
             members,
+            neighbours: Arc::default(),
             counters: Arc::new(BridgeCounters::default()),
         });
         (self.snapshot.bridges.len() - 1) as u16

@@ -9,6 +9,7 @@
 
 pub mod arp;
 pub mod checksum;
+pub mod ecn;
 pub mod ethernet;
 pub mod flow;
 pub mod fragment;
@@ -18,6 +19,7 @@ pub mod icmpv6;
 pub mod input;
 pub mod ipv4;
 pub mod ipv6;
+pub mod membership;
 pub mod mss;
 pub mod ndp;
 pub mod ndp_options;
@@ -27,3 +29,4 @@ pub mod segment;
 pub mod tcp;
 pub mod udp;
 pub mod vlan;
+pub mod vxlan;

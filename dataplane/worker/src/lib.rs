@@ -23,11 +23,11 @@ pub use engine::{Engine, EngineConfig, EngineError};
 pub use idle::{Mode, WakeUp};
 pub use routing::{PingError, PingRequest, PingTicket};
 pub use spec::{
-    BridgeSpec, InterfaceSpec, MemberSpec, OverSpec, PathSpec, RouteSpec, RoutedSpec, Topology, VlanSpec,
-    VrfSpec,
+    BridgeSpec, InterfaceSpec, LearnPeers, MemberSpec, OverSpec, PathSpec, RouteSpec, RoutedSpec, Topology,
+    TunnelSpec, VlanSpec, VrfSpec,
 };
 pub use view::{
     BridgeView, DropView, InterfaceView, MacView, NatSessionView, NatView, NeighbourView, NodeView, PingView,
-    RouteView, VrfView, WorkerView,
+    RouteView, TunnelView, VrfView, WorkerView,
 };
 pub use worker::{Handover, Link, Turn, Worker, WorkerCounters};

@@ -21,6 +21,8 @@ pub struct Topology {
     pub vrfs: BTreeMap<String, VrfSpec>,
     /// Address translation; its number of workers is the engine's to say.
     pub nat: Option<NatConfig>,
+    /// VXLAN tunnels by name: interfaces without a port, members of bridges by these names.
+    pub tunnels: BTreeMap<String, TunnelSpec>,
 }
 
 /// A routed interface.
@@ -108,6 +110,80 @@ pub struct InterfaceSpec {
     pub mtu: u32,
 }
 
+/// A VXLAN tunnel (RFC 7348): one segment's way to one other endpoint, or to a group of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TunnelSpec {
+    /// VXLAN network identifier, below 2²⁴.
+    pub vni: u32,
+    /// Name of the routing table that the outer packets have.
+    pub vrf: String,
+    /// This end: an address of a routed interface in that table.
+    pub local: IpAddr,
+    /// The other end, of the same version of IP; or a multicast group, to which frames are flooded, in place of the other tunnels of its
+    /// segment and end.
+    pub remote: IpAddr,
+    /// For a group: name of the routed interface that packets for it leave by, and that it is joined on.
+    pub group_interface: Option<String>,
+    /// UDP port of both ends.
+    pub port: u16,
+    /// Time to live of outer packets, 1 to 255; none: that of the inner IP packet.
+    pub ttl: Option<u8>,
+    /// Differentiated services code point of outer packets, 0 to 63 (the pipe model of RFC 2983); none: that of the inner IP
+    /// packet (the uniform model). The bits of ECN are RFC 6040's in either case.
+    pub dscp: Option<u8>,
+    /// Whether outer packets carry a UDP checksum. Over IPv6 packets without one are taken only by a tunnel that sends such
+    /// (RFC 6935, RFC 6936).
+    pub checksum: bool,
+    /// Largest inner Ethernet payload, in bytes: 68 to 65535.
+    pub mtu: u32,
+    /// Other ends that are not configured and send packets of this segment to this end become tunnels of their own, like this
+    /// one, beside it in its bridge: how many, and for how long. At most one tunnel of a segment says so. None: no such packet is taken.
+    pub learn_peers: Option<LearnPeers>,
+}
+
+impl TunnelSpec {
+    /// UDP port that IANA has assigned.
+    pub const PORT: u16 = 4789;
+
+    /// A tunnel with the settings that the kernel's have by default, over an underlay of 1500 bytes.
+    pub fn new(vni: u32, vrf: impl Into<String>, local: IpAddr, remote: IpAddr) -> TunnelSpec {
+        TunnelSpec {
+            vni,
+            vrf: vrf.into(),
+            local,
+            remote,
+            group_interface: None,
+            port: Self::PORT,
+            ttl: Some(64),
+            dscp: Some(0),
+            checksum: local.is_ipv6(),
+            mtu: 1500 - TunnelSpec::overhead(local),
+            learn_peers: None,
+        }
+    }
+
+    /// Bytes of an outer IP packet in front of the inner Ethernet payload.
+    pub const fn overhead(local: IpAddr) -> u32 {
+        let ip = if local.is_ipv4() { 20 } else { 40 };
+        ip + 8 + 8 + 14
+    }
+}
+
+/// How other ends of tunnels are learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LearnPeers {
+    /// Most of them at once.
+    pub limit: u16,
+    /// Seconds without a packet from one after which it is forgotten; 0: never.
+    pub age_s: u32,
+}
+
+impl Default for LearnPeers {
+    fn default() -> Self {
+        LearnPeers { limit: 64, age_s: 300 }
+    }
+}
+
 /// A bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BridgeSpec {
@@ -123,6 +199,9 @@ pub struct BridgeSpec {
     pub members: BTreeMap<String, MemberSpec>,
     /// Addresses with a fixed place: (address in the low 48 bits, interface, VLAN if the bridge has any).
     pub static_macs: Vec<(u64, String, Option<u16>)>,
+    /// Ethernet addresses of known hosts. Questions for them (ARP, neighbour discovery) of VLAN-unaware members are answered in place
+    /// of a flood.
+    pub neighbours: BTreeMap<IpAddr, Mac>,
 }
 
 /// How an interface is in a bridge.

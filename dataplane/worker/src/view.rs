@@ -131,6 +131,8 @@ pub struct BridgeView {
     pub refused: u64,
     /// Frames from an address that is configured for another port.
     pub misplaced: u64,
+    /// Questions for known hosts that were answered in place of a flood.
+    pub suppressed: u64,
 }
 
 /// A route.
@@ -196,6 +198,31 @@ pub struct PingView {
     pub icmp: Option<(u8, u8)>,
     /// Microseconds from the request to the answer, as the switch's control thread saw them.
     pub time_us: u64,
+}
+
+/// A VXLAN tunnel. Its counters are those of the interface of its name.
+#[derive(Clone, Debug, Serialize)]
+pub struct TunnelView {
+    /// Name.
+    pub name: String,
+    /// VXLAN network identifier.
+    pub vni: u32,
+    /// Bridge that it is in.
+    pub bridge: Option<String>,
+    /// Routing table of the outer packets.
+    pub vrf: String,
+    /// This end.
+    pub local: String,
+    /// The other end, or a multicast group.
+    pub remote: String,
+    /// UDP port.
+    pub port: u16,
+    /// The interface that packets for the group leave by, if it is one.
+    pub group_interface: Option<String>,
+    /// Largest inner Ethernet payload, in bytes.
+    pub mtu: u32,
+    /// Made because the other end sent something, not configured.
+    pub is_learned: bool,
 }
 
 /// Address translation, of one version of IP.

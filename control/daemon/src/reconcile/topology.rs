@@ -39,6 +39,7 @@ pub fn topology(desired: &Desired, told: &Told) -> Topology {
             .collect(),
         nat: desired.nat.as_ref().map(nat),
         vrfs: vrfs(desired, told),
+        tunnels: BTreeMap::new(),
     }
 }
 
@@ -141,6 +142,7 @@ fn bridge(bridge: &DesiredBridge) -> BridgeSpec {
         },
         members,
         static_macs: bridge.static_macs.iter().map(static_mac).collect(),
+        neighbours: BTreeMap::new(),
     }
 }
 

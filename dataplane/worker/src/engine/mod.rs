@@ -7,8 +7,10 @@ mod capture;
 mod error;
 mod nat;
 mod orders;
+mod peers;
 mod publish;
 mod trace;
+mod tunnels;
 mod views;
 
 use std::collections::BTreeMap;
@@ -26,12 +28,13 @@ use crate::command::{Command, Reply};
 use crate::guard::guard;
 use crate::idle::{Mode, WakeUp};
 use crate::routing::{PingError, PingRequest, PingTicket, Routing, Server};
-use crate::spec::Topology;
+use crate::spec::{Topology, TunnelSpec};
 use crate::view::PingView;
 use crate::worker::{Link, Worker};
 pub use error::EngineError;
 use nat::Translation;
 use orders::PATIENCE;
+use peers::Learned;
 use trace::Tracing;
 
 /// Packets that may wait for control. Their buffers are the pool's, so it is a fraction of it.
@@ -76,8 +79,19 @@ struct Attached {
     open: bool,
     /// The other end, if it is one of the two ends of a bridge's routed leg, and has no port.
     peer: Option<u16>,
+    /// What it is, if it is a tunnel, and has no port.
+    tunnel: Option<TunnelSpec>,
+    /// The tunnel leads elsewhere than it did.
+    has_moved: bool,
     /// The address of its device, if a station has it.
     mac: Option<Mac>,
+}
+
+impl Attached {
+    /// Whether it has a port: it is no end of a leg, and no tunnel.
+    fn is_port(&self) -> bool {
+        self.peer.is_none() && self.tunnel.is_none()
+    }
 }
 
 struct Member {
@@ -95,6 +109,8 @@ pub struct Engine {
     workers: Vec<Member>,
     interfaces: Vec<Option<Attached>>,
     topology: Topology,
+    /// Tunnels that are not in the topology, by name.
+    learned: BTreeMap<String, Learned>,
     domains: Domains,
     bridges: BTreeMap<u16, String>,
     routing: Arc<Mutex<Routing>>,
@@ -131,6 +147,7 @@ impl Engine {
             workers: Vec::new(),
             interfaces: Vec::new(),
             topology: Topology::default(),
+            learned: BTreeMap::new(),
             domains: Domains::default(),
             bridges: BTreeMap::new(),
             routing: Arc::new(Mutex::new(Routing::new())),
@@ -181,7 +198,7 @@ impl Engine {
 
     /// Names of the interfaces that are attached.
     pub fn attached(&self) -> Vec<String> {
-        let ports = self.interfaces.iter().flatten().filter(|i| i.peer.is_none());
+        let ports = self.interfaces.iter().flatten().filter(|i| i.is_port());
         ports.map(|i| i.name.to_string()).collect()
     }
 
@@ -223,6 +240,8 @@ impl Engine {
             mtu: None,
             open: false,
             peer: None,
+            tunnel: None,
+            has_moved: false,
             mac,
         };
         self.interfaces[index] = Some(attached);
@@ -254,8 +273,9 @@ impl Engine {
     /// No such interface, a worker that does not answer. The interface is still there then and carries nothing: try again.
     pub fn detach(&mut self, name: &str) -> Result<Vec<Box<dyn Port>>, EngineError> {
         let index = self.find(name).ok_or_else(|| EngineError::Unknown(name.into()))?;
-        if let Some(attached) = &mut self.interfaces[index as usize] {
-            (attached.mtu, attached.open) = (None, false);
+        match &mut self.interfaces[index as usize] {
+            Some(attached) if attached.is_port() => (attached.mtu, attached.open) = (None, false),
+            _ => return Err(EngineError::Unknown(name.into())),
         }
         self.topology.interfaces.remove(name);
         self.publish()?;
@@ -276,16 +296,22 @@ impl Engine {
     /// Of single routes that could not be made [`route_error`](Engine::route_error) tells.
     ///
     /// # Errors
-    /// No number left for a routed leg of a bridge: nothing has changed then. A worker that does not answer: it goes over to the
-    /// new configuration when it can.
+    /// A tunnel that cannot be, or has the name of a port; no number left for a tunnel or a routed leg of a bridge: nothing has
+    /// changed then. A worker that does not answer: it goes over to the new configuration when it can.
     pub fn configure(&mut self, topology: Topology) -> Result<(), EngineError> {
+        tunnels::check(&topology)?;
+        let is_port = |name: &str| self.interfaces.iter().flatten().any(|i| &*i.name == name && i.is_port());
+        if let Some(name) = topology.tunnels.keys().find(|name| is_port(name)) {
+            return Err(EngineError::Exists(name.clone()));
+        }
         let before = std::mem::replace(&mut self.topology, topology);
-        if let Err(error) = self.make_bridge_legs() {
+        if let Err(error) = self.make_bridge_legs().and_then(|()| self.make_tunnels()) {
             // What was made for it goes with the next change.
             self.topology = before;
             return Err(error);
         }
-        for attached in self.interfaces.iter_mut().flatten().filter(|attached| attached.peer.is_none()) {
+        self.keep_learned();
+        for attached in self.interfaces.iter_mut().flatten().filter(|attached| attached.is_port()) {
             attached.mtu = self.topology.interfaces.get(&*attached.name).map(|spec| spec.mtu);
         }
         self.publish()
@@ -304,9 +330,13 @@ impl Engine {
         if acts {
             self.server.iter().for_each(Server::wake);
         }
-        if waits && let Err(error) = self.publish() {
-            tracing::error!("memory of routes is not used again: {error}");
+        let has_met = self.meet_strangers();
+        if (waits || has_met)
+            && let Err(error) = self.publish()
+        {
+            tracing::error!("memory of routes is not used again, or a tunnel not made: {error}");
         }
+        self.strangers_met();
     }
 
     /// Has an echo request sent. What becomes of it is for [`ping_answer`](Engine::ping_answer) to tell, within 10 s.

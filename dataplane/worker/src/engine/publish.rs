@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
-use paceline_graph::{Capabilities, Interface, InterfaceCounters, L3, NO_DOMAIN, Snapshot, Zone};
+use paceline_graph::{Capabilities, Interface, InterfaceCounters, L3, NO_DOMAIN, Snapshot, TunnelEnds, Zone};
 use paceline_nodes::Features;
 use paceline_ports::LinkState;
 
-use super::{Attached, Engine, EngineError};
+use super::{Attached, Engine, EngineError, tunnels};
 use crate::bridges::Place;
 use crate::command::Command;
 use crate::routing::{Leg, Routing, Server, mac_of};
@@ -31,9 +31,11 @@ impl Engine {
     /// before their routes are there, nor by new ports: it may be for a leg of their bridge.
     pub(super) fn publish(&mut self) -> Result<(), EngineError> {
         self.make_bridge_legs()?;
+        self.make_tunnels()?;
         while self.step()? {}
         self.server.iter().for_each(Server::wake);
         self.end_bridge_legs();
+        self.end_tunnels();
         Ok(())
     }
 
@@ -47,9 +49,11 @@ impl Engine {
         let legs = self.topology.routed.iter();
         let legs =
             legs.filter_map(|(name, spec)| self.leg(index(name)?, name, spec)).map(|leg| (leg.number, leg));
-        let mut part = self.routing().prepare(legs.collect(), &self.topology);
+        let legs: BTreeMap<u16, Leg> = legs.collect();
+        let mut part = self.routing().prepare(legs.clone(), &self.topology, tunnels::ends(&self.topology));
         let is_open = |name: &str| index(name).is_none_or(|number| !part.closed.contains(&number));
-        let specs = bridges(&self.topology, is_open);
+        let mut specs = bridges(&self.topology, is_open);
+        self.add_learned(&mut specs);
         let (mut bridges, mut places) = self.domains.configure(&specs, index);
         // Nor does a bridge send anything to the end of a leg that is closed.
         let ends: Vec<u16> =
@@ -61,9 +65,11 @@ impl Engine {
         for (name, bridge) in &specs {
             self.bridges.extend(bridge.members.keys().filter_map(|m| Some((index(m)?, name.clone()))));
         }
+        let mut tunnels = self.usable_tunnels(&legs, &part.vrfs);
+        Engine::flood_by_groups(&mut bridges, &tunnels);
         self.translate();
         let is_closed = |index: u16, attached: &Attached| {
-            let is_new_port = attached.peer.is_none() && !attached.open;
+            let is_new_port = attached.is_port() && !attached.open;
             part.closed.contains(&index) || !part.closed.is_empty() && is_new_port
         };
         let mut snapshot = Snapshot {
@@ -72,6 +78,7 @@ impl Engine {
             adjacencies: part.adjacencies,
             punt: Some(Arc::clone(&self.punt)),
             nat: self.translation.nat(),
+            tunnels: TunnelEnds::new(tunnels.iter().map(|(index, tunnel)| (*index, &**tunnel))),
             ..Snapshot::default()
         };
         for (index, attached) in self.interfaces.iter().enumerate() {
@@ -91,6 +98,7 @@ impl Engine {
                 if is_closed(index, attached) {
                     interface.input = Box::default();
                 }
+                interface.tunnel = tunnels.remove(&index);
                 snapshot.set_interface(index, interface);
             }
         }
@@ -180,6 +188,8 @@ impl Engine {
             mtu: Some(mtu),
             open: false,
             peer: Some(peer),
+            tunnel: None,
+            has_moved: false,
             mac: None,
         }
     }
@@ -217,6 +227,7 @@ impl Attached {
             source_check: routed.is_some_and(|routed| routed.source_check),
             mss_clamp: routed.is_some_and(|routed| routed.mss_clamp),
             patch: self.peer.is_some(),
+            tunnel: self.tunnel.is_some(),
             vlan,
             capture: self.capture.is_some(),
             capabilities: self.capabilities,
@@ -240,6 +251,7 @@ impl Attached {
             l3: routed.map(|routed| routed.0),
             sources: routed.filter(|routed| routed.1.source_check).map(|routed| subnets(routed.1)),
             peer: self.peer,
+            tunnel: None,
             zone: place.zone,
             vlan: place.vlan,
             capabilities: self.capabilities,

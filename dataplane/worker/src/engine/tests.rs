@@ -2,6 +2,7 @@
 
 mod faults;
 mod routing;
+mod tunnels;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -34,6 +35,7 @@ fn topology(members: &[&str]) -> Topology {
         unknown_unicast: UnknownUnicast::Flood,
         members: members.iter().map(|m| ((*m).to_string(), MemberSpec::default())).collect(),
         static_macs: Vec::new(),
+        neighbours: BTreeMap::new(),
     };
     Topology { interfaces, bridges: BTreeMap::from([("br".to_string(), spec)]), ..Topology::default() }
 }
@@ -55,6 +57,7 @@ fn arrives(peer: &MemoryPeer, want: &[u8]) -> bool {
     false
 }
 
+#[track_caller]
 fn eventually(mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(5);
     while !done() {

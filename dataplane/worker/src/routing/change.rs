@@ -18,7 +18,7 @@ use paceline_router::neighbour::Neighbours;
 use paceline_wire::ethernet::Mac;
 
 use super::want::{Want, Ways};
-use super::{Leg, Routing, SPARE_LINES, Table};
+use super::{Ends, Leg, Routing, SPARE_LINES, Table};
 use crate::spec::{RouteSpec, Topology};
 
 /// A route for which there was no room.
@@ -40,10 +40,11 @@ pub(crate) struct Part {
 }
 
 impl Routing {
-    /// First step of a change: to these legs, by number, and to the routes of `topology`. Nothing leads any more to what will
-    /// not be there.
-    pub(crate) fn prepare(&mut self, legs: BTreeMap<u16, Leg>, topology: &Topology) -> Part {
-        if legs != self.legs || !self.has_routes_of(topology) {
+    /// First step of a change: to these legs, by number, to the routes of `topology`, and to the ends of tunnels. Nothing leads any
+    /// more to what will not be there.
+    pub(crate) fn prepare(&mut self, legs: BTreeMap<u16, Leg>, topology: &Topology, ends: Ends) -> Part {
+        if legs != self.legs || ends != self.ends || !self.has_routes_of(topology) {
+            self.ends = ends;
             let was = std::mem::replace(&mut self.legs, legs);
             let is_new = |leg: &&Leg| {
                 was.get(&leg.number).is_none_or(|old| (&old.name, &old.vrf) != (&leg.name, &leg.vrf))
@@ -145,7 +146,7 @@ impl Routing {
         let (legs, neighbours, none) = (&self.legs, &self.neighbours, OrdMap::<IpNet, RouteSpec>::new());
         let mac = |interface, address| mac_of_neighbour(legs, neighbours, interface, address);
         for (at, table) in self.tables.iter_mut().enumerate() {
-            let ways = Ways::new(legs, &table.name);
+            let ways = Ways::new(legs, &self.ends, &table.name);
             let routes = topology.vrfs.get(&*table.name).map_or(&none, |vrf| &vrf.routes);
             let again = again.iter().filter(|route| route.0 == at).map(|route| route.1);
             let mut wanted = Vec::new();

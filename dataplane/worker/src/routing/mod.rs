@@ -4,22 +4,26 @@
 
 mod change;
 mod exit;
+mod groups;
 mod leg;
 mod lines;
 mod neighbours;
 mod ping;
 mod serve;
+mod strangers;
 mod table;
 mod thread;
 mod views;
 mod want;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use paceline_buf::Packet;
+use paceline_router::groups::Groups;
 use paceline_router::local::Local;
 use paceline_router::neighbour::{Action, Neighbours, Settings};
 
@@ -29,15 +33,27 @@ pub(crate) use leg::{Leg, mac_of};
 use lines::Lines;
 use ping::Pings;
 pub use ping::{PingError, PingRequest, PingTicket};
+pub(crate) use strangers::Stranger;
+use strangers::Strangers;
 use table::{Marks, Table};
 pub(crate) use thread::Server;
 
 /// Neighbours that may be found between two changes of the snapshot, which alone can make room for more adjacencies.
 const SPARE_LINES: usize = 128;
 
+/// What tunnels want of routing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ends {
+    /// Addresses that they end at, by routing table.
+    pub local: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// Groups that they are to hear, by interface.
+    pub groups: BTreeMap<String, BTreeSet<IpAddr>>,
+}
+
 /// All of routing that control keeps.
 pub(crate) struct Routing {
     legs: BTreeMap<u16, Leg>,
+    ends: Ends,
     /// By the number that packets and snapshots have. One that nobody names any more is empty, and the next new one takes its
     /// place.
     tables: Vec<Table>,
@@ -63,6 +79,8 @@ pub(crate) struct Routing {
     actions: Vec<Action<Packet>>,
     /// The switch as a host, by number of the table.
     locals: BTreeMap<u16, Local>,
+    groups: Groups,
+    strangers: Strangers,
     pings: Pings,
     /// A packet that is being looked at.
     scratch: Vec<u8>,
@@ -73,6 +91,7 @@ impl Routing {
     pub(crate) fn new() -> Routing {
         Routing {
             legs: BTreeMap::new(),
+            ends: Ends::default(),
             tables: Vec::new(),
             lines: Lines::new(),
             pending: Vec::new(),
@@ -87,6 +106,8 @@ impl Routing {
             refused: BTreeSet::new(),
             actions: Vec::new(),
             locals: BTreeMap::new(),
+            groups: Groups::new(RandomState::new().hash_one(0)),
+            strangers: Strangers::default(),
             pings: Pings::default(),
             scratch: Vec::new(),
             started: Instant::now(),

@@ -13,7 +13,7 @@ use paceline_router::neighbour::{Action, Cause};
 use paceline_wire::ethernet::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN, Mac};
 use paceline_wire::ipv4::Ipv4Header;
 use paceline_wire::ipv6::Ipv6Header;
-use paceline_wire::ndp;
+use paceline_wire::{membership, ndp};
 
 use super::exit::{Exit, Way, route};
 use super::lines::{Target, version};
@@ -31,6 +31,9 @@ impl Routing {
             }
             return self.act(now, way);
         }
+        if packet.reason == Reason::UnknownPeer as u16 {
+            return self.stranger(packet, way);
+        }
         let ethertype = ethernet::ethertype(packet.data());
         if ethertype == Some(ETHERTYPE_ARP) || is_discovery(packet.data()) {
             let (rx, lines) = (packet.rx, &self.lines);
@@ -45,6 +48,14 @@ impl Routing {
             self.neighbours.input(now, rx, packet.data(), elsewhere, &mut self.actions);
             way.cache.free(packet);
             return self.act(now, way);
+        }
+        if packet.reason == Reason::NotForUs as u16 && is_membership(packet.data()) {
+            if !self.groups.is_member_on(packet.rx) {
+                return way.drop(packet, Reason::NotForUs);
+            }
+            self.groups.input(now, packet.rx, packet.data().get(HEADER_LEN..).unwrap_or_default());
+            way.cache.free(packet);
+            return;
         }
         if let Some((hop, number, header)) = self.owner_of(&packet) {
             let Some(ethernet) = packet.data_mut().get_mut(..header.len()) else {
@@ -96,12 +107,15 @@ impl Routing {
         }
         self.serve_pings(way);
         self.act(now, way);
+        self.serve_groups(now, way);
+        self.serve_strangers(way);
         let locals = self.locals.values().filter_map(Local::next_deadline);
-        locals.chain(self.neighbours.next_deadline()).min()
+        locals.chain(self.neighbours.next_deadline()).chain(self.groups.next_deadline()).min()
     }
 
-    /// Frees the packets that still wait for a neighbour.
+    /// Frees the packets that still wait for a neighbour or a tunnel.
     pub(crate) fn end(&mut self, way: &mut Way) {
+        self.end_strangers(way);
         let legs: Vec<u16> = self.legs.keys().copied().collect();
         for leg in legs {
             self.neighbours.remove_interface(leg, &mut self.actions);
@@ -254,6 +268,12 @@ impl Routing {
 fn is_discovery(frame: &[u8]) -> bool {
     ethernet::ethertype(frame) == Some(ETHERTYPE_IPV6)
         && frame.get(HEADER_LEN..).is_some_and(ndp::is_discovery)
+}
+
+/// Whether a frame is about membership in groups.
+fn is_membership(frame: &[u8]) -> bool {
+    let is_ip = matches!(ethernet::ethertype(frame), Some(ETHERTYPE_IPV4 | ETHERTYPE_IPV6));
+    is_ip && frame.get(HEADER_LEN..).is_some_and(membership::is_membership)
 }
 
 /// The IP address that a frame is for.

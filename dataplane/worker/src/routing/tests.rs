@@ -17,7 +17,20 @@ struct Step {
     routes: Vec<(usize, IpNet, RouteSpec)>,
     vrfs: [bool; 2],
     found: Vec<(u16, u8)>,
+    /// Legs at whose address tunnels end.
+    ends: BTreeSet<u16>,
     is_taken: bool,
+}
+
+impl Step {
+    fn ends(&self) -> Ends {
+        let mut ends = Ends::default();
+        for leg in self.legs.values().filter(|leg| self.ends.contains(&leg.number)) {
+            let local = ends.local.entry(leg.vrf.clone()).or_default();
+            local.extend(leg.addresses.iter().map(IpNet::addr));
+        }
+        ends
+    }
 }
 
 /// Leg `number` is in 10.`number`.0.0/24.
@@ -77,14 +90,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         routes,
         [prop::bool::weighted(0.9), prop::bool::weighted(0.9)],
         found,
+        prop::collection::btree_set(1_u16..5, 0..2),
         prop::bool::weighted(0.8),
     );
     prop::collection::vec(step, 1..8).prop_map(|all| {
         // Legs stay as they were in most steps.
         let mut legs = BTreeMap::new();
-        let step = |(new, routes, vrfs, found, is_taken): (Option<_>, _, _, _, _)| {
+        let step = |(new, routes, vrfs, found, ends, is_taken): (Option<_>, _, _, _, _, _)| {
             legs = new.unwrap_or_else(|| legs.clone());
-            Step { legs: legs.clone(), routes, vrfs, found, is_taken }
+            Step { legs: legs.clone(), routes, vrfs, found, ends, is_taken }
         };
         all.into_iter().map(step).collect()
     })
@@ -152,7 +166,7 @@ proptest! {
         for step in &steps {
             topology = self::topology(&topology, step);
             let before = seen(&routing);
-            routing.prepare(step.legs.clone(), &topology);
+            routing.prepare(step.legs.clone(), &topology, step.ends());
             // Nothing is there that was not, and nothing of what stays is another.
             for (key, now) in seen(&routing) {
                 prop_assert_eq!(Some(&now), before.get(&key), "{:?} was changed in place", key);
@@ -165,7 +179,7 @@ proptest! {
                 routing.resolved(*number, [10, *number as u8, 0, *last].into(), Mac(77));
             }
             let mut scratch = Routing::new();
-            scratch.prepare(step.legs.clone(), &topology);
+            scratch.prepare(step.legs.clone(), &topology, step.ends());
             scratch.complete();
             for table in &routing.tables {
                 for (address, interface) in &table.found {
@@ -181,7 +195,7 @@ proptest! {
             };
             prop_assert_eq!(pinned(&routing), pinned(&scratch));
         }
-        routing.prepare(BTreeMap::new(), &Topology::default());
+        routing.prepare(BTreeMap::new(), &Topology::default(), Ends::default());
         routing.complete();
         prop_assert_eq!((shown(&routing).len(), routing.lines_in_use()), (0, 0));
     }
@@ -198,7 +212,7 @@ fn a_next_hop_that_does_not_answer_is_passed_over_by_those_that_are_spread() {
     let vrf =
         VrfSpec { routes: [(prefix, RouteSpec::Via(vec![path(2), path(3), path(4)]))].into_iter().collect() };
     topology.vrfs.insert("red".into(), vrf);
-    routing.prepare(legs, &topology);
+    routing.prepare(legs, &topology, Ends::default());
     routing.complete();
     let flows = |routing: &Routing| -> Vec<IpAddr> {
         let number = routing.tables[0].get(prefix).expect("there");

@@ -1,7 +1,10 @@
 //! The thread that serves what workers leave to control.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -28,6 +31,8 @@ pub(crate) struct Server {
     wake: Arc<WakeUp>,
     stop: Arc<AtomicBool>,
     drops: Arc<Drops>,
+    /// It was woken and has not looked yet: a wake-up while it is on its way to sleep must not get lost.
+    asked: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -50,16 +55,18 @@ impl Server {
         epoll.add(wake.event(), 0, Interest::Read)?;
         let drops = Arc::new(Drops::default());
         let mut way = Way { cache: pool.cache(), worker, drops: Arc::clone(&drops) };
-        let (woken, stopped) = (Arc::clone(&wake), Arc::clone(&stop));
+        let asked = Arc::new(AtomicBool::new(false));
+        let (woken, stopped, called) = (Arc::clone(&wake), Arc::clone(&stop), Arc::clone(&asked));
         let serve = move || {
             let mut wait = Some(Duration::ZERO);
             while !stopped.load(Relaxed) {
                 woken.about_to_sleep();
-                if punt.is_empty() && !stopped.load(Relaxed) {
+                if punt.is_empty() && !stopped.load(Relaxed) && !called.load(SeqCst) {
                     // An interrupted wait is as good as an empty one: the loop comes back.
                     let _ = epoll.wait(&mut [Event::EMPTY], Some(wait.unwrap_or(SLEEP)));
                 }
                 woken.awake();
+                called.store(false, SeqCst);
                 wait = turn(&routing, &punt, &mut way);
             }
             while let Some(packet) = punt.pop() {
@@ -69,7 +76,7 @@ impl Server {
         };
         let thread =
             std::thread::Builder::new().name(Self::THREAD.into()).spawn(|| guard(Self::THREAD, serve))?;
-        Ok(Server { thread: Some(thread), wake, stop, drops })
+        Ok(Server { thread: Some(thread), wake, stop, drops, asked })
     }
 
     /// Whether its thread is no more.
@@ -84,6 +91,7 @@ impl Server {
 
     /// Lets it look at what is to be done.
     pub(crate) fn wake(&self) {
+        self.asked.store(true, SeqCst);
         self.wake.wake();
     }
 

@@ -1,12 +1,13 @@
 //! What a routing table should have: where each prefix leads, by addresses of interfaces and by configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use paceline_graph::{Action, IpVersion};
 use paceline_wire::ethernet::Mac;
 
+use super::Ends;
 use super::leg::Leg;
 use super::lines::{Lines, Target, version};
 use crate::spec::{PathSpec, RouteSpec};
@@ -62,11 +63,14 @@ pub(crate) struct Ways<'a> {
     legs: Vec<&'a Leg>,
     /// Those of all tables.
     everywhere: &'a BTreeMap<u16, Leg>,
+    /// Addresses at which tunnels of the table end.
+    ends: Option<&'a BTreeSet<IpAddr>>,
 }
 
 impl<'a> Ways<'a> {
-    pub(crate) fn new(everywhere: &'a BTreeMap<u16, Leg>, vrf: &str) -> Ways<'a> {
-        Ways { legs: everywhere.values().filter(|leg| *leg.vrf == *vrf).collect(), everywhere }
+    pub(crate) fn new(everywhere: &'a BTreeMap<u16, Leg>, ends: &'a Ends, vrf: &str) -> Ways<'a> {
+        let legs = everywhere.values().filter(|leg| *leg.vrf == *vrf).collect();
+        Ways { legs, everywhere, ends: ends.local.get(vrf) }
     }
 
     /// An interface of the table.
@@ -77,6 +81,7 @@ impl<'a> Ways<'a> {
     /// The routes of the interfaces' own addresses, subnets, and neighbours that do not change.
     pub(crate) fn connected(&self) -> BTreeMap<IpNet, Want> {
         let mut all = BTreeMap::new();
+        let is_end = |address: &IpAddr| self.ends.is_some_and(|ends| ends.contains(address));
         for leg in &self.legs {
             subnets(leg, &mut all);
         }
@@ -86,10 +91,12 @@ impl<'a> Ways<'a> {
                 all.insert(IpNet::from(*address), Want::One(target));
             }
             for net in &leg.addresses {
-                all.insert(IpNet::from(net.addr()), Want::One(Target::Act(Action::Local)));
+                let action = if is_end(&net.addr()) { Action::Tunnel } else { Action::Local };
+                all.insert(IpNet::from(net.addr()), Want::One(Target::Act(action)));
             }
             for address in &leg.outside {
-                all.insert(IpNet::from(*address), Want::One(Target::Act(Action::Translate)));
+                let action = if is_end(address) { Action::TunnelTranslate } else { Action::Translate };
+                all.insert(IpNet::from(*address), Want::One(Target::Act(action)));
             }
         }
         all

@@ -12,6 +12,7 @@ mod trace;
 mod views;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use paceline_buf::{Pool, PoolConfig};
 use paceline_graph::{Capabilities, Capture, InterfaceCounters, MAX_INTERFACES, Punt};
 use paceline_ports::{LinkState, Port};
+use paceline_router::Frame;
 use paceline_wire::ethernet::Mac;
 
 use crate::bridges::Domains;
@@ -301,6 +303,19 @@ impl Engine {
         if waits && let Err(error) = self.publish() {
             tracing::error!("memory of routes is not used again: {error}");
         }
+    }
+
+    /// Tells everybody in the bridge of an interface that a station is behind it from now on, as that would say itself: its Ethernet
+    /// address is learned there, and who knew another one for one of its addresses takes it (RFC 5227 §3, RFC 4861 §7.2.6).
+    /// For members without VLANs.
+    pub fn announce(&mut self, interface: &str, mac: Mac, addresses: &[IpAddr]) {
+        let Some(index) = self.find(interface) else { return };
+        let mut routing = self.routing();
+        for frame in addresses.iter().filter_map(|address| Frame::announcement_of_host(mac, *address)) {
+            routing.say(index, frame);
+        }
+        drop(routing);
+        self.server.iter().for_each(Server::wake);
     }
 
     /// Has an echo request sent. What becomes of it is for [`ping_answer`](Engine::ping_answer) to tell, within 10 s.

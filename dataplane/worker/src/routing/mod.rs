@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use paceline_buf::Packet;
 use paceline_graph::{Adjacencies, L3, Vrf};
+use paceline_router::Frame;
 use paceline_router::local::Local;
 use paceline_router::neighbour::{Action, Neighbours, Settings};
 use paceline_wire::ethernet::Mac;
@@ -60,6 +61,8 @@ pub(crate) struct Routing {
     /// The switch as a host, by number of the table.
     locals: BTreeMap<u16, Local>,
     pings: Pings,
+    /// Words of stations that are still to be said, each with the station's interface.
+    words: Vec<(u16, Frame)>,
     /// A packet that is being looked at.
     scratch: Vec<u8>,
     started: Instant,
@@ -90,9 +93,15 @@ impl Routing {
             actions: Vec::new(),
             locals: BTreeMap::new(),
             pings: Pings::default(),
+            words: Vec::new(),
             scratch: Vec::new(),
             started: Instant::now(),
         }
+    }
+
+    /// Has a bridge take in what a station would say of itself, as if that had said it.
+    pub(crate) fn say(&mut self, interface: u16, frame: Frame) {
+        self.words.push((interface, frame));
     }
 
     /// First step of a change: to these legs, by number, and to the routes of `topology`. Nothing leads any more to what will

@@ -127,8 +127,18 @@ impl Routing {
             });
         }
         self.serve_pings(way);
+        self.serve_words(way);
         let locals = self.locals.values().filter_map(Local::next_deadline);
         locals.chain(self.neighbours.next_deadline()).min()
+    }
+
+    fn serve_words(&mut self, way: &mut Way) {
+        for (interface, frame) in self.words.drain(..) {
+            if let Some(mut packet) = copy_in(&mut way.cache, &frame) {
+                packet.rx = interface;
+                way.send(hop::L2_BRIDGE, packet);
+            }
+        }
     }
 
     /// Frees the packets that still wait for a neighbour.

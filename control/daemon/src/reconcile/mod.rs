@@ -12,6 +12,7 @@
 //!
 //! A port that cannot be opened stops no other one; it is tried again every few seconds, and said to whoever asks.
 
+mod arrival;
 mod container;
 mod device;
 mod generator;
@@ -44,6 +45,7 @@ pub use stale::Sandboxes;
 pub use sweep::Sweeper;
 
 use crate::switch::Switch;
+use arrival::Arrivals;
 use host::Stack;
 use open::Opener;
 use plan::Plan;
@@ -71,6 +73,7 @@ pub struct Reconciler {
     sweeper: Sweeper,
     stack: Stack,
     uplinks: Uplinks,
+    arrivals: Arrivals,
     /// Open ports, each with what it was opened from.
     actual: BTreeMap<PortName, DesiredPort>,
     failed: BTreeMap<PortName, Failed>,
@@ -98,6 +101,7 @@ impl Reconciler {
             sweeper,
             stack: Stack::new(host),
             uplinks,
+            arrivals: Arrivals::default(),
             opener,
             actual: BTreeMap::new(),
             failed: BTreeMap::new(),
@@ -131,6 +135,7 @@ impl Reconciler {
                 () = &mut stopped => break,
                 _ = second.tick() => {
                     self.switch.engine(Engine::second);
+                    self.arrivals.second(&self.switch);
                     self.closing.retain(|_, closing| !closing.is_finished());
                     self.drop_deleted();
                     self.switch.forget_leftovers();
@@ -171,6 +176,8 @@ impl Reconciler {
         self.switch.keep_failures(|name| self.failed.contains_key(name));
         let waiting = self.failed.iter().filter(|(_, failed)| failed.at.elapsed() < RETRY);
         let later = waiting.map(|(name, _)| name.clone()).collect();
+        self.switch.uplinks_are(self.uplinks.states());
+        self.switch.hindered_are(&desired.hindered);
         self.uplinks.filter(&desired);
         let plan = Plan::new(&self.actual, &desired.ports, &later);
         for name in &plan.replace {
@@ -180,6 +187,7 @@ impl Reconciler {
             self.open(name, &desired.ports[name]).await;
         }
         self.publish(&desired, &plan);
+        self.arrivals.came(&self.switch, plan.open.iter().filter(|name| self.actual.contains_key(*name)));
         self.bring_host(&desired).await;
         for name in &plan.remove {
             self.detach(name);

@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use paceline_graph::{NatConfig, NatLimits, NatMapping, NatTimeouts, UnknownUnicast};
 use paceline_model::config::{self, Nat, StaticMac, UnknownUnicast as Configured};
 use paceline_model::{
-    Desired, DesiredBridge, DesiredInterface, DesiredVrf, MacAddr, Membership, Over, Path, Route, VlanMode,
+    Desired, DesiredBridge, DesiredInterface, DesiredTunnel, DesiredVrf, MacAddr, Membership, Over, Path,
+    Route, VlanMode,
 };
 use paceline_wire::ethernet::Mac;
 use paceline_worker::{
-    BridgeSpec, InterfaceSpec, MemberSpec, OverSpec, PathSpec, RouteSpec, RoutedSpec, Topology, VlanSpec,
-    VrfSpec,
+    BridgeSpec, InterfaceSpec, LearnPeers, MemberSpec, OverSpec, PathSpec, RouteSpec, RoutedSpec, Topology,
+    TunnelSpec, VlanSpec, VrfSpec,
 };
 
 /// All interfaces and bridges. Ports that could not be opened are in it too: the engine passes over names that it does not
@@ -32,7 +33,11 @@ pub fn topology(desired: &Desired) -> Topology {
             .collect(),
         nat: desired.nat.as_ref().map(nat),
         vrfs: desired.vrfs.iter().map(|(name, vrf)| (name.to_string(), self::vrf(vrf))).collect(),
-        tunnels: BTreeMap::new(),
+        tunnels: desired
+            .tunnels
+            .iter()
+            .map(|(name, tunnel)| (name.to_string(), self::tunnel(tunnel)))
+            .collect(),
     }
 }
 
@@ -88,6 +93,23 @@ fn routed(interface: &DesiredInterface) -> RoutedSpec {
         mss_clamp: interface.mss_clamp,
         source_check: interface.source_check,
         owner: interface.owner.as_ref().map(ToString::to_string),
+        group: interface.split_horizon_group,
+    }
+}
+
+fn tunnel(tunnel: &DesiredTunnel) -> TunnelSpec {
+    TunnelSpec {
+        vni: tunnel.vni.get(),
+        vrf: tunnel.vtep.vrf.to_string(),
+        local: tunnel.vtep.address,
+        remote: tunnel.remote,
+        group_interface: tunnel.remote.is_multicast().then(|| tunnel.vtep.interface.to_string()),
+        port: tunnel.port,
+        ttl: tunnel.ttl,
+        dscp: tunnel.dscp,
+        checksum: tunnel.checksum,
+        mtu: tunnel.mtu.into(),
+        learn_peers: tunnel.learn_peers.then(LearnPeers::default),
     }
 }
 
@@ -125,7 +147,7 @@ fn bridge(bridge: &DesiredBridge) -> BridgeSpec {
         },
         members,
         static_macs: bridge.static_macs.iter().map(static_mac).collect(),
-        neighbours: BTreeMap::new(),
+        neighbours: bridge.neighbours.iter().map(|(address, at)| (*address, mac(*at))).collect(),
     }
 }
 

@@ -129,7 +129,9 @@ impl Uplinks {
         let mappings = desired.nat.as_ref().map_or(&[][..], |nat| &nat.mappings);
         for Uplink { config: uplink, .. } in &self.all {
             let Some(state) = self.states.get(&uplink.device) else { continue };
-            let Some(filter) = filter(uplink, state, mappings) else { continue };
+            let tunnels =
+                desired.tunnels.values().filter(|tunnel| tunnel.vtep.interface == uplink.port_name());
+            let Some(filter) = filter(uplink, state, mappings, tunnels) else { continue };
             if let Err(error) = self.filters.set(&uplink.port_name(), filter) {
                 let error = format!("uplink {}: {error}", uplink.device);
                 if self.told.insert(error.clone()) {

@@ -242,8 +242,8 @@ fn bridges(topology: &Topology) -> BTreeMap<String, BridgeSpec> {
     let mut bridges = topology.bridges.clone();
     for (name, spec, bridge, vlan) in bridge_legs(topology) {
         let Some(bridge) = bridges.get_mut(bridge) else { continue };
-        let member =
-            MemberSpec { vlan: vlan.map_or(VlanSpec::Unaware, VlanSpec::Access), ..MemberSpec::default() };
+        let vlan_spec = vlan.map_or(VlanSpec::Unaware, VlanSpec::Access);
+        let member = MemberSpec { vlan: vlan_spec, group: spec.group, isolated: false };
         bridge.members.insert(bridge_end(name), member);
         let mac = spec.mac.unwrap_or_else(|| mac_of(name));
         bridge.static_macs.push((mac.0, bridge_end(name), vlan));

@@ -47,6 +47,7 @@ pub fn l2_bridge(params: L2Bridge, method: Method) -> Result<Report, BenchError>
         learn: true,
         unknown_unicast: UnknownUnicast::Flood,
         members: vec![SOURCE, SINK],
+        neighbours: Arc::default(),
         counters: Arc::new(BridgeCounters::default()),
     };
     let stream = StreamConfig {

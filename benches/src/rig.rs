@@ -92,6 +92,7 @@ impl Rig {
                     domain: 0,
                     l3,
                     peer: None,
+                    tunnel: None,
                     sources: None,
                     group: 0,
                     isolated: false,

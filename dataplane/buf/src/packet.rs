@@ -20,6 +20,10 @@ impl Flags {
     const TRACED: u8 = 4;
 }
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+const _: () = assert!(LINE <= ROOM_OFFSET, "there is a line in front of the data in any chunk");
+
 /// There is not enough headroom or tailroom for what should be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no room for {want} bytes in the packet buffer: {have} are left")]
@@ -52,10 +56,10 @@ pub struct Packet {
     pub reason: u16,
     /// The bridge domain (or later VRF) that it is in.
     pub domain: u16,
-    /// Flow hash, 0 if none was computed.
-    pub hash: u32,
     /// A word that one node leaves for the next.
     pub aux: u32,
+    /// Tunnels that it has entered inside the switch.
+    pub tunnels: u8,
 }
 
 const _: () = assert!(size_of::<Packet>() == 32, "two packets a cache line");
@@ -82,8 +86,8 @@ impl Packet {
             tx: 0,
             reason: 0,
             domain: 0,
-            hash: 0,
             aux: 0,
+            tunnels: 0,
         }
     }
 
@@ -157,6 +161,14 @@ impl Packet {
     #[inline(always)]
     pub fn prefetch(&self) {
         paceline_sys::cpu::prefetch_read(self.data());
+    }
+
+    /// Brings the line in front of the data towards the CPU, to be written: what is put in front will lie there.
+    #[inline(always)]
+    pub fn prefetch_front(&self) {
+        // SAFETY: `ROOM_OFFSET <= offset <= size` at all times, and `LINE <= ROOM_OFFSET`.
+        let front = unsafe { self.chunk.at(self.offset as usize - LINE) };
+        paceline_sys::cpu::prefetch_write_at(front);
     }
 
     /// All room from the data's start to the end of the chunk, to receive into; [`set_len`](Packet::set_len) then says how
@@ -384,7 +396,7 @@ impl Packet {
         self.len = count.min(from.len()) as u16;
         self.data_mut().copy_from_slice(&from.data()[..count.min(from.len())]);
         (self.feature, self.rx, self.tx, self.reason) = (from.feature, from.rx, from.tx, from.reason);
-        (self.domain, self.hash, self.aux) = (from.domain, from.hash, from.aux);
+        (self.domain, self.aux, self.tunnels) = (from.domain, from.aux, from.tunnels);
         if let Some(offload) = from.offload() {
             self.set_offload(offload);
         }

@@ -32,6 +32,10 @@ pub enum Action {
     Prohibit,
     /// They are for an address that inside hosts appear under: what they are for in truth is looked up.
     Translate,
+    /// They are for the end of a tunnel, or else for the switch itself.
+    Tunnel,
+    /// They are for the end of a tunnel, or else as with [`Translate`](Action::Translate).
+    TunnelTranslate,
 }
 
 impl Action {
@@ -46,8 +50,8 @@ impl Action {
         Action::Unreachable,
         Action::Prohibit,
         Action::Translate,
-        Action::None,
-        Action::None,
+        Action::Tunnel,
+        Action::TunnelTranslate,
         Action::None,
         Action::None,
         Action::None,

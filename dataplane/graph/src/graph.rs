@@ -272,7 +272,7 @@ mod tests {
     use super::*;
     use crate::snapshot::L2Out;
 
-    /// Sends every packet to the node or port that its `aux` says, `hash` times.
+    /// Sends every packet to the node or port that its `aux` says, `reason` times.
     struct Steer;
 
     impl Node for Steer {
@@ -282,7 +282,7 @@ mod tests {
 
         fn process(&mut self, cx: &mut Context<'_>, vector: &mut Vector) {
             vector.drain(|mut packet| {
-                for _ in 1..packet.hash {
+                for _ in 1..packet.reason {
                     match cx.cache.replicate(&mut packet) {
                         Some(copy) => cx.send(copy, Hop::port(packet.aux as u16)),
                         None => cx.count(packet.rx, Reason::NoBuffers),
@@ -318,7 +318,7 @@ mod tests {
         vector
     }
 
-    /// What waits for ports, as (port, hash of each packet), freed.
+    /// What waits for ports, as (port, domain of each packet), freed.
     fn sent(graph: &mut Graph, cache: &mut Cache) -> Vec<(u16, Vec<u16>)> {
         let (mut out, mut all) = (Vector::new(), Vec::new());
         while let Some(port) = graph.take_tx(&mut out) {
@@ -349,7 +349,7 @@ mod tests {
         let (mut cache, mut graph) = (pool.cache(), graph());
         for (copies, lost) in [(3, 0), (100, 0), (200, 256 * 200 - 256 * (SPARES as u64 + 1))] {
             let mut input = vector(&mut cache, 256, |i, p| {
-                (p.aux, p.domain, p.hash) = (2, i as u16, copies);
+                (p.aux, p.domain, p.reason) = (2, i as u16, copies);
             });
             graph.run(&Snapshot::default(), &mut cache, Hop::node(0), &mut input);
             let sent = sent(&mut graph, &mut cache);
@@ -375,7 +375,7 @@ mod tests {
             drops.collect::<Vec<_>>()
         };
         assert_eq!(run(Hop::node(1), |_, _| ()), [(Reason::NodeLeft, 10)]);
-        let after = run(Hop::node(0), |_, p| (p.aux, p.hash) = (77, 1));
+        let after = run(Hop::node(0), |_, p| (p.aux, p.reason) = (77, 1));
         assert_eq!(after, [(Reason::NoPort, 10), (Reason::NodeLeft, 10)]);
         assert_eq!(L2Out::default().hop, Hop::NOWHERE);
         drop(cache);

@@ -18,6 +18,7 @@ pub mod nat;
 mod reason;
 mod snapshot;
 mod trace;
+mod tunnel;
 
 pub use adjacency::{Action, Adjacencies, Adjacency, IpVersion, Link, Target};
 pub use bucket::Bucket;
@@ -32,3 +33,4 @@ pub use snapshot::{
     UnknownUnicast, VlanPort, Vrf, Zone,
 };
 pub use trace::{Trace, TraceRecord};
+pub use tunnel::{Found, Group, Tunnel, TunnelEnds, TunnelKey};

@@ -119,6 +119,26 @@ reasons! {
     NatProtocol = "nat-protocol",
     /// The interface is in no routing table.
     NoVrf = "no-vrf",
+    /// The tunnel's own address is not one of a routed interface in its routing table, or the interface of its group is missing.
+    TunnelDown = "tunnel-down",
+    /// The way to the other end of the tunnel leads back into the switch, or the packet is in too many tunnels.
+    TunnelLoop = "tunnel-loop",
+    /// The packet ends inside the headers of its tunnel.
+    TunnelHeader = "tunnel-header",
+    /// The VXLAN header names no network.
+    VxlanFlags = "vxlan-flags",
+    /// The packet of a tunnel came in fragments, which the ends of tunnels do not put together (RFC 7348 4.3).
+    TunnelFragment = "tunnel-fragment",
+    /// The UDP header claims more bytes than the packet has, or fewer than it needs.
+    UdpLength = "udp-length",
+    /// The UDP checksum is wrong, or missing where it must not be.
+    UdpChecksum = "udp-checksum",
+    /// No tunnel that ends at the address is of the packet's network.
+    UnknownVni = "unknown-vni",
+    /// The packet's network has no tunnel to its sender.
+    UnknownPeer = "unknown-peer",
+    /// Congestion was met in the tunnel, and the inner packet cannot tell it to its receiver (RFC 6040 4.2).
+    EcnMismatch = "ecn-mismatch",
     /// A node ended without deciding about the packet: an error of the program.
     NodeLeft = "node-left",
 }

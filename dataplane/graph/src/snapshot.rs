@@ -4,7 +4,8 @@
 //! the old one back: its last reference is dropped by control, never by a worker. What changes by itself (MAC tables,
 //! counters) is shared between snapshots and changes in place.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -18,6 +19,7 @@ use crate::adjacency::Adjacencies;
 use crate::counters::InterfaceCounters;
 use crate::hop::Hop;
 use crate::nat::Nat;
+use crate::tunnel::{Tunnel, TunnelEnds};
 
 /// The domain of a packet or interface that is in none.
 pub const NO_DOMAIN: u16 = u16::MAX;
@@ -37,6 +39,8 @@ pub struct Snapshot {
     pub adjacencies: Arc<Adjacencies>,
     /// Address translation, if there is any.
     pub nat: Option<Arc<Nat>>,
+    /// Which tunnel a packet for one of the switch's addresses comes by.
+    pub tunnels: TunnelEnds,
     /// Where packets wait that are for the switch itself.
     pub punt: Option<Arc<Punt>>,
 }
@@ -91,6 +95,8 @@ pub struct Interface {
     pub sources: Option<Arc<[IpNet]>>,
     /// The interface at the other end, if this is one of the two ends of a patch: what leaves by the one comes in by the other.
     pub peer: Option<u16>,
+    /// The tunnel, if this is one that can be used.
+    pub tunnel: Option<Arc<Tunnel>>,
     /// Split-horizon group, 0 for none: no frame passes between two ports of one group.
     pub group: u8,
     /// No frame passes between two isolated ports.
@@ -218,6 +224,8 @@ pub struct Bridge {
     pub unknown_unicast: UnknownUnicast,
     /// The ports that a flood goes to.
     pub members: Vec<u16>,
+    /// Ethernet addresses of known hosts, for which nobody needs to be asked.
+    pub neighbours: Arc<HashMap<IpAddr, Mac>>,
     /// What became of source addresses.
     pub counters: Arc<BridgeCounters>,
 }
@@ -233,6 +241,8 @@ pub struct BridgeCounters {
     pub refused: AtomicU64,
     /// Frames whose source address is configured for another port.
     pub misplaced: AtomicU64,
+    /// Questions for known hosts that were answered in place of a flood.
+    pub suppressed: AtomicU64,
 }
 
 /// What a port does to unfinished packets by itself.

@@ -1,6 +1,7 @@
 //! `l2-bridge`: learns where the source is and finds where the destination is.
 //!
-//! Next: the output arc of the destination's port; `l2-flood` for group addresses and unknown destinations.
+//! Next: the output arc of the destination's port; `l2-flood` for group addresses and unknown destinations, by way of
+//! `neighbour-suppress` in a bridge that knows hosts.
 //!
 //! Cost: two passes over the vector. The first reads both addresses (the only touch of the packet) and prefetches their
 //! buckets; the second finds them there, so that a table in the third-level cache costs its bandwidth, not its latency. A
@@ -113,7 +114,7 @@ impl L2Bridge {
                     Ok(found) => (port, out) = found,
                     Err(reason) => {
                         destination = Key::NONE.destination;
-                        *hop = reason.map_or(hop::L2_FLOOD, |reason| refuse(packet, reason));
+                        *hop = reason.map_or_else(|| flood(bridge), |reason| refuse(packet, reason));
                         continue;
                     }
                 }
@@ -138,7 +139,7 @@ impl L2Bridge {
             let bridge = snapshot.bridges.get(packet.domain as usize).map_or("?", |b| &b.name);
             let (source, destination) = (key.source, key.destination);
             let rx = snapshot.name(packet.rx);
-            if *hop == hop::L2_FLOOD {
+            if *hop == hop::L2_FLOOD || *hop == hop::NEIGHBOUR_SUPPRESS {
                 cx.trace(packet, format_args!("{bridge}: {source} on {rx}; {destination} goes to all ports"));
             } else {
                 let tx = snapshot.name(packet.tx);
@@ -177,6 +178,12 @@ fn may_leave(packet: &Packet, zone: Zone, port: u16, out: L2Out) -> Result<(), R
         return Err(Reason::TooBig);
     }
     Ok(())
+}
+
+/// Where frames to all ports go.
+#[cold]
+fn flood(bridge: &Bridge) -> Hop {
+    if bridge.neighbours.is_empty() { hop::L2_FLOOD } else { hop::NEIGHBOUR_SUPPRESS }
 }
 
 #[cold]

@@ -5,7 +5,8 @@
 //!                                                    └──▶ l2-flood ──▶ ┘
 //! ```
 //!
-//! Routed interfaces go another way: see `route`, and `nat` for what is translated on it.
+//! Routed interfaces go another way: see `route`, and `nat` for what is translated on it. Tunnels join both: see `vxlan_encap` and
+//! `vxlan_decap`.
 //!
 //! Nodes in brackets are features: an interface that does not use one has it not in its arc, and pays nothing for it.
 #![forbid(unsafe_code)]
@@ -18,6 +19,7 @@ mod l2_flood;
 mod l2_size;
 mod mss_clamp;
 mod nat;
+mod neighbour_suppress;
 mod offload;
 mod patch;
 mod punt;
@@ -27,6 +29,10 @@ mod source_check;
 mod testing;
 mod vlan_input;
 mod vlan_output;
+mod vxlan_decap;
+mod vxlan_encap;
+#[cfg(test)]
+mod vxlan_tests;
 
 use paceline_buf::{Cache, Packet};
 use paceline_graph::{Capabilities, Hop, Node, Reason};
@@ -38,6 +44,7 @@ pub use l2_bridge::L2Bridge;
 pub use l2_flood::L2Flood;
 pub use mss_clamp::MssClamp;
 pub use nat::{NatFamily, Translate};
+pub use neighbour_suppress::NeighbourSuppress;
 pub use offload::{Offload, finish_checksum};
 pub use patch::Patch;
 pub use punt::Punt;
@@ -45,6 +52,8 @@ pub use route::{Ip4, Ip6, Route};
 pub use source_check::SourceCheck;
 pub use vlan_input::VlanInput;
 pub use vlan_output::VlanOutput;
+pub use vxlan_decap::VxlanDecap;
+pub use vxlan_encap::VxlanEncap;
 
 macro_rules! nodes {
     ($($(#[$doc:meta])* $id:ident = $index:literal: $node:expr, $name:literal;)+) => {
@@ -105,6 +114,12 @@ nodes! {
     CAPTURE_OUTPUT = 18: CaptureNode::output(), "capture-output";
     /// Takes what leaves by one end of a pair of interfaces in by the other one.
     PATCH = 19: Patch::default(), "patch";
+    /// Puts the headers of a tunnel in front of frames.
+    VXLAN_ENCAP = 20: VxlanEncap::default(), "vxlan-encap";
+    /// Takes the headers of tunnels off.
+    VXLAN_DECAP = 21: VxlanDecap::default(), "vxlan-decap";
+    /// Answers questions for known hosts in place of a flood.
+    NEIGHBOUR_SUPPRESS = 22: NeighbourSuppress::default(), "neighbour-suppress";
 }
 
 /// The features that an interface uses, which decide its arcs.
@@ -120,6 +135,8 @@ pub struct Features {
     pub mss_clamp: bool,
     /// The interface is one end of a patch, and has no port.
     pub patch: bool,
+    /// The interface is a tunnel, and has no port.
+    pub tunnel: bool,
     /// The port is VLAN-aware.
     pub vlan: bool,
     /// A capture is running on it.
@@ -157,7 +174,13 @@ pub fn arcs(interface: u16, features: Features) -> (Box<[Hop]>, Box<[Hop]>) {
         output.push(hop::CAPTURE_OUTPUT);
     }
     input.push(if features.routed { hop::IP4_ROUTE } else { hop::L2_BRIDGE });
-    output.push(if features.patch { hop::PATCH } else { Hop::port(interface) });
+    output.push(if features.patch {
+        hop::PATCH
+    } else if features.tunnel {
+        hop::VXLAN_ENCAP
+    } else {
+        Hop::port(interface)
+    });
     (input.into(), output.into())
 }
 
@@ -165,7 +188,7 @@ pub fn arcs(interface: u16, features: Features) -> (Box<[Hop]>, Box<[Hop]>) {
 fn successor(cache: &mut Cache, packet: &Packet) -> Option<Packet> {
     let mut next = cache.alloc()?;
     (next.rx, next.tx, next.domain) = (packet.rx, packet.tx, packet.domain);
-    (next.feature, next.hash, next.aux) = (packet.feature, packet.hash, packet.aux);
+    (next.feature, next.aux, next.tunnels) = (packet.feature, packet.aux, packet.tunnels);
     Some(next)
 }
 

@@ -59,6 +59,7 @@ impl Rig {
             domain: 0,
             l3: None,
             peer: None,
+            tunnel: None,
             sources: None,
             group: 0,
             isolated: false,
@@ -81,6 +82,7 @@ impl Rig {
             learn: true,
             unknown_unicast: UnknownUnicast::Flood,
             members,
+            neighbours: Arc::default(),
             counters: Arc::new(BridgeCounters::default()),
         });
         (self.snapshot.bridges.len() - 1) as u16

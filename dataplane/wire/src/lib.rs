@@ -9,6 +9,7 @@
 
 pub mod arp;
 pub mod checksum;
+pub mod ecn;
 pub mod ethernet;
 pub mod flow;
 pub mod fragment;
@@ -27,3 +28,4 @@ pub mod segment;
 pub mod tcp;
 pub mod udp;
 pub mod vlan;
+pub mod vxlan;

@@ -87,6 +87,7 @@ impl Domains {
                     learn: spec.learn,
                     unknown_unicast: spec.unknown_unicast,
                     members,
+                    neighbours: Arc::default(),
                     counters: Arc::clone(&domain.counters),
                 });
                 self.known.insert(key, domain);

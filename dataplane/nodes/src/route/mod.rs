@@ -2,7 +2,7 @@
 //!
 //! Routed interfaces begin with `ip4-route`. Next: the output arc of the route's interface; `ip6-route` for IPv6; `ip4-fragment`
 //! for what is too long; `icmp-error` for what cannot be routed; `punt` for what control must look at; `nat44-out2in` or
-//! `nat66-out2in` for what inside hosts appear under, which comes back from there.
+//! `nat66-out2in` for what inside hosts appear under, which comes back from there; `vxlan-decap` for the ends of tunnels.
 //!
 //! Cost: three passes over the vector. The first reads both headers (one line), checks them and takes the destination into a
 //! column; the second looks all of them up, so that the misses in the forwarding table overlap; the third reads the adjacency,
@@ -21,7 +21,7 @@ use paceline_wire::ethernet::{self, ETHERTYPE_ARP, HEADER_LEN};
 use paceline_wire::input::{Fault, Martian, Reach};
 
 use crate::l2_size::fits;
-use crate::{hop, refuse};
+use crate::{hop, refuse, vxlan_decap};
 pub use ip4::Ip4;
 pub use ip6::Ip6;
 
@@ -123,8 +123,9 @@ impl<F: Family> Route<F> {
             return;
         };
         let (own, first_rx, mut any) = (l3.mac.octets(), first.rx, false);
+        let has_groups = snapshot.tunnels.has_groups();
         for ((packet, address), hop) in packets.iter_mut().zip(addresses.iter_mut()).zip(hops.iter_mut()) {
-            (*address, *hop) = match read::<F>(packet, own) {
+            (*address, *hop) = match read::<F>(packet, own, has_groups) {
                 Ok(destination) => {
                     any = true;
                     (destination, F::HOP)
@@ -173,7 +174,7 @@ impl<F: Family> Route<F> {
 
 /// Checks what a router looks at first. The destination; or where else the packet goes.
 #[inline(always)]
-fn read<F: Family>(packet: &mut Packet, own: [u8; 6]) -> Result<F::Address, Hop> {
+fn read<F: Family>(packet: &mut Packet, own: [u8; 6], has_groups: bool) -> Result<F::Address, Hop> {
     let (total, frame) = (packet.total_len(), packet.data());
     let Some((ethernet, ip)) = frame.split_first_chunk::<HEADER_LEN>() else {
         return Err(refuse(packet, Reason::Runt));
@@ -185,7 +186,8 @@ fn read<F: Family>(packet: &mut Packet, own: [u8; 6]) -> Result<F::Address, Hop>
         return Err(hop);
     }
     if ethernet[..6] != own {
-        return Err(aside::<F>(packet, Reason::NotForUs));
+        let hop = aside::<F>(packet, Reason::NotForUs);
+        return Err(if has_groups && hop == Hop::DROP { to_group::<F>(packet).unwrap_or(hop) } else { hop });
     }
     if ethertype != F::ETHERTYPE {
         return Err(aside::<F>(packet, Reason::UnknownEthertype));
@@ -207,6 +209,18 @@ fn aside<F: Family>(packet: &mut Packet, reason: Reason) -> Hop {
     };
     let drop = refuse(packet, reason);
     if is_wanted { hop::PUNT } else { drop }
+}
+
+/// Where a sound packet for a group goes, which may be one of tunnels; `None` of any other.
+#[cold]
+fn to_group<F: Family>(packet: &mut Packet) -> Option<Hop> {
+    let (total, frame) = (packet.total_len(), packet.data());
+    let (ethernet, ip) = frame.split_first_chunk::<HEADER_LEN>()?;
+    let is_group = ethernet[0] & 1 != 0
+        && ethernet[12..] == F::ETHERTYPE
+        && F::check(ip, total - HEADER_LEN).is_err_and(|reason| reason == Reason::Multicast);
+    packet.aux = vxlan_decap::GROUP;
+    is_group.then_some(hop::VXLAN_DECAP)
 }
 
 /// Gives a packet the header of its route's next hop.
@@ -232,8 +246,10 @@ fn forward<F: Family>(
     }
     if target.action() != Action::Forward {
         // It comes back with another destination, and passes a router only then.
-        if target.action() == Action::Translate {
-            return Ok(F::TRANSLATE);
+        match target.action() {
+            Action::Translate => return Ok(F::TRANSLATE),
+            Action::Tunnel | Action::TunnelTranslate => return Ok(to_tunnel(packet, target.action())),
+            _ => {}
         }
         // For control, which asks for the neighbour.
         (packet.tx, packet.aux) = (target.interface(), value);
@@ -268,6 +284,14 @@ fn forward<F: Family>(
     Ok(if is_long { hop::IP4_FRAGMENT } else { out.hop })
 }
 
+/// Where a packet for the end of a tunnel goes.
+#[inline(always)]
+fn to_tunnel(packet: &mut Packet, action: Action) -> Hop {
+    let is_nat = action == Action::TunnelTranslate;
+    packet.aux = if is_nat { vxlan_decap::TRANSLATE } else { vxlan_decap::OWN };
+    hop::VXLAN_DECAP
+}
+
 #[cold]
 fn flow<F: Family>(packet: &Packet) -> u32 {
     F::flow(packet.data().get(HEADER_LEN..).unwrap_or_default(), packet.total_len() - HEADER_LEN)
@@ -298,7 +322,12 @@ fn no_way(action: Action) -> Reason {
         Action::Prohibit => Reason::Prohibited,
         Action::Local => Reason::NobodyHome,
         // An adjacency of paths that leads to another one is a mistake of control's, and no route.
-        Action::None | Action::Forward | Action::Balance | Action::Translate => Reason::NoRoute,
+        Action::None
+        | Action::Forward
+        | Action::Balance
+        | Action::Translate
+        | Action::Tunnel
+        | Action::TunnelTranslate => Reason::NoRoute,
     }
 }
 

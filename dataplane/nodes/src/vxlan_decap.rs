@@ -1,0 +1,248 @@
+//! `vxlan-decap`: takes the headers of tunnels off, and gives the frames inside to the tunnel's interface (RFC 7348 §4).
+//!
+//! Routes to the address of a tunnel's end lead here, and packets for the groups of tunnels. Next: the input arc of the tunnel's
+//! interface. What is no packet of a tunnel goes on as if there were none: `punt` for what is for the switch itself, `nat44-out2in`
+//! or `nat66-out2in` if the address is the NAT's, too.
+//!
+//! Cost: the outer headers and the inner Ethernet header are one line over IPv4, which the routing node has in its cache. A packet of the
+//! same tunnel as the one before it takes that one's answer; others cost one look into a small hash table.
+
+mod packet;
+
+use paceline_buf::{Packet, VECTOR_SIZE, Vector};
+use paceline_graph::{Context, Found, Hop, Interface, Node, Reason, TunnelKey};
+use paceline_wire::ecn;
+use paceline_wire::ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN};
+use paceline_wire::ipv4::DONT_FRAGMENT;
+use paceline_wire::{ipv4, ipv6, udp, vxlan};
+
+use crate::{hop, refuse};
+use packet::{Origin, Outer};
+
+/// What the routing node leaves in `aux`: the address is the switch's own.
+pub(crate) const OWN: u32 = 0;
+/// The address is the NAT's as well.
+pub(crate) const TRANSLATE: u32 = 1;
+/// The address is a group's.
+pub(crate) const GROUP: u32 = 2;
+
+/// The node.
+pub struct VxlanDecap {
+    hops: Box<[Hop; VECTOR_SIZE]>,
+}
+
+impl Default for VxlanDecap {
+    fn default() -> Self {
+        VxlanDecap { hops: Box::new([Hop::DROP; VECTOR_SIZE]) }
+    }
+}
+
+/// The tunnel of the packets before, and what was counted of it.
+struct Run<'a> {
+    v4: TunnelKey<u32>,
+    v6: TunnelKey<u128>,
+    index: u16,
+    interface: Option<&'a Interface>,
+    /// Its first hop.
+    hop: Hop,
+    packets: u64,
+    bytes: u64,
+}
+
+impl Node for VxlanDecap {
+    fn name(&self) -> &'static str {
+        "vxlan-decap"
+    }
+
+    fn process(&mut self, cx: &mut Context<'_>, vector: &mut Vector) {
+        let mut run = Run {
+            v4: TunnelKey::default(),
+            v6: TunnelKey::default(),
+            index: u16::MAX,
+            interface: None,
+            hop: Hop::NOWHERE,
+            packets: 0,
+            bytes: 0,
+        };
+        let is_tracing = cx.is_tracing();
+        for (packet, hop) in vector.as_mut_slice().iter_mut().zip(self.hops.iter_mut()) {
+            *hop = match run.take(cx, packet) {
+                Ok(hop) => hop,
+                Err(reason) => refuse(packet, reason),
+            };
+            if is_tracing && *hop == run.hop {
+                trace(cx, packet);
+            }
+        }
+        run.count(cx);
+        cx.dispatch(vector, &self.hops[..]);
+    }
+}
+
+impl<'a> Run<'a> {
+    /// Takes the headers off a packet; where it goes on.
+    #[inline(always)]
+    fn take(&mut self, cx: &Context<'a>, packet: &mut Packet) -> Result<Hop, Reason> {
+        if let Some((key, outer)) = plain_v4(packet) {
+            if key != self.v4 || self.interface.is_none() {
+                let Some(found) = cx.snapshot.tunnels.v4().tunnel(&key) else { return self.slow(cx, packet) };
+                self.turn_to(cx, found);
+                (self.v4, self.v6) = (key, TunnelKey::default());
+            }
+            return self.open::<{ HEADER_LEN + ipv4::MIN_LEN }>(packet, &outer);
+        }
+        if let Some((key, outer)) = plain_v6(packet) {
+            if key != self.v6 || self.interface.is_none() {
+                let Some(found) = cx.snapshot.tunnels.v6().tunnel(&key) else { return self.slow(cx, packet) };
+                self.turn_to(cx, found);
+                (self.v4, self.v6) = (TunnelKey::default(), key);
+            }
+            return self.open::<{ HEADER_LEN + ipv6::HEADER_LEN }>(packet, &outer);
+        }
+        self.slow(cx, packet)
+    }
+
+    /// Goes over to another tunnel.
+    #[inline(always)]
+    fn turn_to(&mut self, cx: &Context<'a>, index: u16) {
+        if index == self.index {
+            return;
+        }
+        self.count(cx);
+        self.index = index;
+        self.interface = cx.snapshot.interface(index);
+        self.hop = self.interface.and_then(|i| i.input.first().copied()).unwrap_or(Hop::NOWHERE);
+    }
+
+    /// Counts what came by the tunnel.
+    #[inline(always)]
+    fn count(&mut self, cx: &Context<'_>) {
+        if let Some(counters) = self.interface.and_then(|i| i.counters.get(cx.worker())) {
+            counters.rx_packets.add(self.packets);
+            counters.rx_bytes.add(self.bytes);
+        }
+        (self.packets, self.bytes) = (0, 0);
+    }
+
+    /// Checks the headers of a packet of the tunnel, and takes them off. `L4`: where the UDP header starts.
+    #[inline(always)]
+    fn open<const L4: usize>(&mut self, packet: &mut Packet, outer: &Outer) -> Result<Hop, Reason> {
+        let headers = L4 + udp::HEADER_LEN + vxlan::HEADER_LEN;
+        let Some(interface) = self.interface else { return Err(Reason::NoPort) };
+        let inner = outer.inner_len()?;
+        if outer.flags & 0x08 == 0 {
+            return Err(Reason::VxlanFlags);
+        }
+        if outer.checksum != 0 || L4 != HEADER_LEN + ipv4::MIN_LEN {
+            outer.verify(packet, L4, interface)?;
+        }
+        if !packet.is_plain() {
+            packet::finish(packet, L4, headers)?;
+        }
+        packet.trim_front(headers);
+        if packet.total_len() != inner {
+            packet::shorten(packet, inner)?;
+        }
+        if outer.class & ecn::MASK != ecn::NOT_ECT && !ecn::leave_tunnel(packet.data_mut(), outer.class) {
+            return Err(Reason::EcnMismatch);
+        }
+        self.packets += 1;
+        self.bytes += inner as u64;
+        (packet.rx, packet.domain, packet.feature) = (self.index, interface.domain, 0);
+        Ok(self.hop)
+    }
+
+    /// A packet that is not like most: with options, of no known tunnel, or of none at all.
+    #[cold]
+    fn slow(&mut self, cx: &Context<'a>, packet: &mut Packet) -> Result<Hop, Reason> {
+        let Some(read) = packet::read(packet) else { return otherwise(packet) };
+        let (found, is_end) = match &read.key {
+            Origin::V4(key) => (cx.snapshot.tunnels.v4().find(key), cx.snapshot.tunnels.v4().is_end(key)),
+            Origin::V6(key) => (cx.snapshot.tunnels.v6().find(key), cx.snapshot.tunnels.v6().is_end(key)),
+        };
+        if !is_end {
+            return otherwise(packet);
+        }
+        if read.is_fragment {
+            return Err(Reason::TunnelFragment);
+        }
+        let outer = read.outer.ok_or(Reason::TunnelHeader)?;
+        if outer.flags & 0x08 == 0 {
+            return Err(Reason::VxlanFlags);
+        }
+        match found {
+            Found::Tunnel(index) => {
+                self.turn_to(cx, index);
+                (self.v4, self.v6) = (TunnelKey::default(), TunnelKey::default());
+                // Options and extensions say nothing to us: without them it is like most.
+                packet::without_options(packet, read.l4)?;
+                if read.is_v4() {
+                    self.open::<{ HEADER_LEN + ipv4::MIN_LEN }>(packet, &outer)
+                } else {
+                    self.open::<{ HEADER_LEN + ipv6::HEADER_LEN }>(packet, &outer)
+                }
+            }
+            Found::NoPeer { learns: true } => {
+                packet.reason = Reason::UnknownPeer as u16;
+                Ok(hop::PUNT)
+            }
+            Found::NoPeer { learns: false } => Err(Reason::UnknownPeer),
+            Found::NoNetwork | Found::NoEnd => Err(Reason::UnknownVni),
+        }
+    }
+}
+
+/// Where a packet goes that is no tunnel's.
+#[cold]
+fn otherwise(packet: &mut Packet) -> Result<Hop, Reason> {
+    let is_v6 = packet.data().get(12..14) == Some(&ETHERTYPE_IPV6.to_be_bytes()[..]);
+    match packet.aux {
+        TRANSLATE => Ok(if is_v6 { hop::NAT66_OUT2IN } else { hop::NAT44_OUT2IN }),
+        OWN => {
+            packet.reason = Reason::NobodyHome as u16;
+            Ok(hop::PUNT)
+        }
+        _ => Err(Reason::NotForUs),
+    }
+}
+
+/// The key and the outer headers of a packet over IPv4 that may be a tunnel's, if it has no options and is whole.
+#[inline(always)]
+fn plain_v4(packet: &Packet) -> Option<(TunnelKey<u32>, Outer)> {
+    let head: &[u8; 50] = packet.data().first_chunk()?;
+    let half = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
+    let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let is_plain = half(12) == ETHERTYPE_IPV4
+        && head[14] == 0x45
+        && matches!(half(20), 0 | DONT_FRAGMENT)
+        && head[23] == udp::PROTOCOL;
+    if !is_plain {
+        return None;
+    }
+    let key = TunnelKey::new(word(26), word(30), packet.domain, half(36), word(46) >> 8);
+    let available = usize::from(half(16)).wrapping_sub(ipv4::MIN_LEN);
+    Some((key, Outer { class: head[15], available, len: half(38), checksum: half(40), flags: head[42] }))
+}
+
+/// The same over IPv6, without extensions.
+#[inline(always)]
+fn plain_v6(packet: &Packet) -> Option<(TunnelKey<u128>, Outer)> {
+    let head: &[u8; 70] = packet.data().first_chunk()?;
+    let half = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
+    let is_plain = half(12) == ETHERTYPE_IPV6 && head[14] >> 4 == 6 && head[20] == udp::PROTOCOL;
+    if !is_plain {
+        return None;
+    }
+    let address = |at: usize| head[at..at + 16].try_into().map_or(0, u128::from_be_bytes);
+    let vni = u32::from_be_bytes([0, head[66], head[67], head[68]]);
+    let key = TunnelKey::new(address(22), address(38), packet.domain, half(56), vni);
+    let class = head[14] << 4 | head[15] >> 4;
+    let available = usize::from(half(18));
+    Some((key, Outer { class, available, len: half(58), checksum: half(60), flags: head[62] }))
+}
+
+#[cold]
+fn trace(cx: &mut Context<'_>, packet: &Packet) {
+    let name = cx.snapshot.name(packet.rx);
+    cx.trace(packet, format_args!("came by {name}"));
+}

@@ -1,0 +1,227 @@
+//! What comes by a tunnel.
+
+use crossbeam::queue::ArrayQueue;
+use paceline_buf::VnetHdr;
+use paceline_graph::{Group, Reason, Zone};
+use proptest::prelude::*;
+
+use super::*;
+use crate::hop;
+use crate::testing::frame;
+
+#[test]
+fn every_fault_of_a_packet_has_its_reason() {
+    for v6 in [false, true] {
+        let mut rig = switch(v6, 2, 1);
+        let inner = frame(1, 2, 64);
+        let whole = encapsulated(&mut switch(v6, 1, 2), &inner);
+        let l4 = if v6 { 54 } else { 34 };
+        assert_eq!(rig.send(UNDERLAY, &whole), [(PORT, inner.clone())]);
+        let mut padded = whole.clone();
+        padded.extend([0; 9]);
+        assert_eq!(rig.send(UNDERLAY, &padded), [(PORT, inner.clone())], "padding is cut off");
+        let mut reserved = whole.clone();
+        (reserved[l4 + 8], reserved[l4 + 9], reserved[l4 + 15]) = (0xff, 0xff, 0xff);
+        assert_eq!(rig.send(UNDERLAY, &reserved), [(PORT, inner.clone())], "reserved bits are ignored");
+        let dropped = |rig: &mut Rig, reason, edit: &dyn Fn(&mut Vec<u8>)| {
+            let (mut bytes, before) = (whole.clone(), rig.drops(hop::VXLAN_DECAP, reason));
+            edit(&mut bytes);
+            if !v6 {
+                paceline_wire::ipv4::fill_checksum(&mut bytes[14..34]);
+            }
+            assert_eq!(rig.send(UNDERLAY, &bytes), [], "{reason:?}");
+            assert_eq!(rig.drops(hop::VXLAN_DECAP, reason), before + 1, "{reason:?}");
+        };
+        dropped(&mut rig, Reason::VxlanFlags, &|bytes| bytes[l4 + 8] = 0xf7);
+        dropped(&mut rig, Reason::UnknownVni, &|bytes| bytes[l4 + 14] ^= 1);
+        dropped(&mut rig, Reason::UnknownPeer, &|bytes| bytes[l4 - if v6 { 17 } else { 5 }] ^= 8);
+        dropped(&mut rig, Reason::UdpLength, &|bytes| bytes[l4 + 5] += 1);
+        dropped(&mut rig, Reason::UdpLength, &|bytes| bytes[l4 + 5] = 15);
+        dropped(&mut rig, Reason::Runt, &|bytes| bytes[l4 + 5] = 16 + 13);
+        dropped(&mut rig, Reason::UdpChecksum, &|bytes| bytes[l4 + 7] = 1);
+        for len in l4 + 8..l4 + 16 {
+            dropped(&mut rig, Reason::TunnelHeader, &|bytes| {
+                bytes.truncate(len);
+                let at = if v6 { 18 } else { 16 };
+                let claimed = (len - if v6 { 54 } else { 14 }) as u16;
+                bytes[at..at + 2].copy_from_slice(&claimed.to_be_bytes());
+            });
+        }
+        if v6 {
+            set(&mut rig, &Tunnel { checksum: true, ..tunnel(v6, 2, 1) });
+            dropped(&mut rig, Reason::UdpChecksum, &|_| ());
+        } else {
+            dropped(&mut rig, Reason::TunnelFragment, &|bytes| bytes[20] = 0x20);
+        }
+        // The tunnel's interface counts what it took.
+        assert_eq!(rig.snapshot.interface(TUNNEL).expect("there").counters[0].rx_packets.get(), 3);
+    }
+}
+
+#[test]
+fn options_and_extensions_are_passed_over() {
+    let (inner, mut rig) = (frame(1, 2, 64), switch(false, 2, 1));
+    let mut bytes = encapsulated(&mut switch(false, 1, 2), &inner);
+    bytes.splice(34..34, [1; 8]);
+    bytes[14] = 0x47;
+    let len = u16::from_be_bytes([bytes[16], bytes[17]]) + 8;
+    bytes[16..18].copy_from_slice(&len.to_be_bytes());
+    paceline_wire::ipv4::fill_checksum(&mut bytes[14..42]);
+    assert_eq!(rig.send(UNDERLAY, &bytes), [(PORT, inner.clone())]);
+    let mut rig = switch(true, 2, 1);
+    let mut bytes = encapsulated(&mut switch(true, 1, 2), &inner);
+    bytes.splice(54..54, [17, 0, 1, 4, 0, 0, 0, 0]);
+    bytes[20] = 60;
+    bytes[19] += 8;
+    assert_eq!(rig.send(UNDERLAY, &bytes), [(PORT, inner)]);
+    bytes.splice(54..62, [17, 0, 0, 1, 0, 0, 0, 1]);
+    bytes[20] = 44;
+    assert_eq!(rig.send(UNDERLAY, &bytes), []);
+    assert_eq!(rig.drops(hop::VXLAN_DECAP, Reason::TunnelFragment), 1);
+}
+
+#[test]
+fn what_is_no_tunnel_s_goes_on_as_without_them() {
+    for v6 in [false, true] {
+        let mut rig = switch(v6, 2, 1);
+        let punt = Arc::new(ArrayQueue::new(4));
+        rig.snapshot.punt = Some(Arc::clone(&punt));
+        let builder = || PacketBuilder::ethernet2(mac(1).octets(), mac(2).octets());
+        for (last, port) in [(2, 4790), (2, 53), (18, 53)] {
+            let mut bytes = Vec::new();
+            let ip = match (end(v6, 1), end(v6, last)) {
+                (IpAddr::V4(from), IpAddr::V4(to)) => builder().ipv4(from.octets(), to.octets(), 9),
+                (IpAddr::V6(from), IpAddr::V6(to)) => builder().ipv6(from.octets(), to.octets(), 9),
+                _ => unreachable!("of one version"),
+            };
+            ip.udp(4789, port).write(&mut bytes, &[8; 40]).expect("written");
+            assert_eq!(rig.send(UNDERLAY, &bytes), []);
+            let packet = punt.pop().expect("punted");
+            assert_eq!((packet.reason, packet.data()), (Reason::NobodyHome as u16, &bytes[..]));
+            rig.release(vec![packet]);
+        }
+        // With the NAT's address it went there, which has nothing configured and leaves it to control.
+        let node = if v6 { hop::NAT66_OUT2IN } else { hop::NAT44_OUT2IN };
+        let node = node.as_node().expect("a node");
+        assert_eq!(rig.graph.counters()[node as usize].packets.get(), 1);
+        // A stranger of a network that takes strangers is for control.
+        set(&mut rig, &Tunnel { learns: true, ..tunnel(v6, 2, 9) });
+        let bytes = encapsulated(&mut switch(v6, 1, 2), &frame(1, 2, 64));
+        assert_eq!(rig.send(UNDERLAY, &bytes), []);
+        let packet = punt.pop().expect("punted");
+        assert_eq!((packet.reason, packet.data()), (Reason::UnknownPeer as u16, &bytes[..]));
+        rig.release(vec![packet]);
+    }
+}
+
+#[test]
+fn congestion_in_the_tunnel_is_told_inside() {
+    for (v6, inner_v6) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut rig = switch(v6, 2, 1);
+        for inner in 0..4 {
+            for outer in 0..4 {
+                let sent = ip(inner_v6, 0x28 | inner, 9, (1, 2), 20);
+                let mut bytes = encapsulated(&mut switch(v6, 1, 2), &sent);
+                if v6 {
+                    bytes[15] = bytes[15] & 0xcf | outer << 4;
+                } else {
+                    bytes[15] = bytes[15] & 0xfc | outer;
+                    paceline_wire::ipv4::fill_checksum(&mut bytes[14..34]);
+                }
+                let got = rig.send(UNDERLAY, &bytes);
+                match paceline_wire::ecn::out_of_tunnel(inner, outer) {
+                    Some(mark) => assert_eq!(got, [(PORT, ip(inner_v6, 0x28 | mark, 9, (1, 2), 20))]),
+                    None => assert_eq!(got, []),
+                }
+            }
+        }
+        assert_eq!(rig.drops(hop::VXLAN_DECAP, Reason::EcnMismatch), 1);
+    }
+}
+
+#[test]
+fn a_group_is_flooded_to_and_heard() {
+    for v6 in [false, true] {
+        let group: IpAddr = if v6 { "ff15::7" } else { "239.1.2.3" }.parse().expect("an address");
+        let way = Group { interface: SECOND, mac: mac(9), mtu: 1600 };
+        let grouped = |own| Tunnel { remote: group, group: Some(way), ..tunnel(v6, own, 0) };
+        let mut rig = switch(v6, 1, 2);
+        set(&mut rig, &grouped(1));
+        let out = rig.send(PORT, &frame(1, 255, 64));
+        assert_eq!(out.iter().map(|out| out.0).collect::<Vec<_>>(), [SECOND]);
+        let to = if v6 { [0x33, 0x33, 0, 0, 0, 7] } else { [1, 0, 0x5e, 1, 2, 3] };
+        assert_eq!(out[0].1[..12], [to, mac(9).octets()].concat());
+        // At the other end it is the sender's tunnel that it came by, and so addresses are learned there.
+        let mut far = switch(v6, 2, 1);
+        far.interface(4, Features { tunnel: true, ..Features::default() }, |_| ());
+        far.snapshot.bridges[0].members.push(4);
+        let (unicast, grouped) = (tunnel(v6, 2, 1), grouped(2));
+        far.snapshot.tunnels = TunnelEnds::new([(TUNNEL, &unicast), (4, &grouped)].into_iter());
+        for index in [TUNNEL, 4] {
+            far.snapshot.l2_out[index as usize].zone = Zone::new(1, false);
+        }
+        assert_eq!(far.send(UNDERLAY, &out[0].1), [(PORT, frame(1, 255, 64))]);
+        let macs = &far.snapshot.bridges[0].macs;
+        assert_eq!(macs.reader().lookup(0x0200_0000_0001, macs.hash(0x0200_0000_0001)), Some(TUNNEL));
+        // Other groups, and other packets for this one, are nobody's.
+        let mut other = out[0].1.clone();
+        other[if v6 { 57 } else { 37 }] ^= 1;
+        assert_eq!(far.send(UNDERLAY, &other), []);
+        assert_eq!(far.drops(hop::VXLAN_DECAP, Reason::NotForUs), 1);
+    }
+}
+
+proptest! {
+    // Each case makes switches, with their tables.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_frame_comes_back_the_same(
+        v6 in any::<bool>(),
+        checksum in any::<bool>(),
+        frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 60..1400), 1..20),
+    ) {
+        let (mut near, mut far) = (switch(v6, 1, 2), switch(v6, 2, 1));
+        set(&mut near, &Tunnel { checksum, ..tunnel(v6, 1, 2) });
+        set(&mut far, &Tunnel { checksum, ..tunnel(v6, 2, 1) });
+        for mut inner in frames {
+            // From a station to all, so that no bridge objects.
+            inner[..7].copy_from_slice(&[255, 255, 255, 255, 255, 255, 2]);
+            let bytes = encapsulated(&mut near, &inner);
+            prop_assert_eq!(far.send(UNDERLAY, &bytes), [(PORT, inner)]);
+        }
+    }
+
+    #[test]
+    fn hostile_bytes_break_nothing(
+        v6 in any::<bool>(),
+        cut in 0..200_usize,
+        edits in prop::collection::vec((0..110_usize, any::<u8>()), 0..6),
+        offload in prop::option::of((any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>(), any::<u16>())),
+        inner in prop::collection::vec(any::<u8>(), 14..120),
+    ) {
+        let mut rig = switch(v6, 2, 1);
+        let mut whole = vec![255; 6];
+        whole.extend([2, 0, 0, 0, 0, 1]);
+        whole.extend(&inner[..]);
+        let mut bytes = encapsulated(&mut switch(v6, 1, 2), &whole);
+        for (at, byte) in edits {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        if !v6 && bytes[14] == 0x45 {
+            paceline_wire::ipv4::fill_checksum(&mut bytes[14..34]);
+        }
+        bytes.truncate(bytes.len() - cut.min(bytes.len()));
+        let offload = offload.map(|(flags, gso_type, gso_size, csum_start, csum_offset)| VnetHdr {
+            flags, gso_type, hdr_len: 0, gso_size, csum_start: csum_start % 200, csum_offset: csum_offset % 40,
+        });
+        // Whatever comes out has a header; the rig sees to it that no buffer is lost.
+        for (port, out, _) in rig.send_offload(UNDERLAY, &bytes, offload) {
+            prop_assert!(port <= SECOND && out.len() >= HEADER_LEN);
+        }
+        // The same inside: what a member sends.
+        for (_, out, _) in rig.send_offload(PORT, &bytes, offload) {
+            prop_assert!(out.len() >= HEADER_LEN);
+        }
+    }
+}

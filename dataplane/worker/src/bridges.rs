@@ -1,10 +1,12 @@
 //! From bridges in names to domains in numbers: one domain for a VLAN-unaware bridge, one for each VLAN of another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use paceline_graph::{Bridge, BridgeCounters, NO_DOMAIN, VlanPort};
 use paceline_tables::MacTable;
+use paceline_wire::ethernet::Mac;
 
 use crate::spec::{BridgeSpec, VlanSpec};
 
@@ -18,7 +20,12 @@ pub(crate) struct Domain {
     pub since_tick: u32,
     statics: Vec<(u64, u16)>,
     members: Vec<u16>,
+    /// Hosts whose addresses are known. One value for all snapshots that it is the same in.
+    neighbours: Arc<HashMap<IpAddr, Mac>>,
 }
+
+/// What VLAN-aware domains know.
+static NOBODY: BTreeMap<IpAddr, Mac> = BTreeMap::new();
 
 /// Bridge and VLAN (`None`: the bridge is VLAN-unaware).
 pub(crate) type DomainKey = (String, Option<u16>);
@@ -79,7 +86,8 @@ impl Domains {
                 let left = domain.members.iter().filter(|port| !members.contains(port));
                 self.departed.extend(left.map(|port| (Arc::clone(&domain.macs), *port)));
                 domain.members.clone_from(&members);
-                let domain = domain.with(spec.mac_age_s, statics);
+                let mut domain = domain.with(spec.mac_age_s, statics);
+                domain.know(if vlan.is_none() { &spec.neighbours } else { &NOBODY });
                 numbers.insert(vlan, list.len() as u16);
                 list.push(Bridge {
                     name: vlan.map_or_else(|| name.as_str().into(), |v| format!("{name}.{v}").into()),
@@ -87,7 +95,7 @@ impl Domains {
                     learn: spec.learn,
                     unknown_unicast: spec.unknown_unicast,
                     members,
-                    neighbours: Arc::default(),
+                    neighbours: Arc::clone(&domain.neighbours),
                     counters: Arc::clone(&domain.counters),
                 });
                 self.known.insert(key, domain);
@@ -107,6 +115,13 @@ impl Domains {
     pub(crate) fn forget_departed(&mut self) {
         for (macs, port) in self.departed.drain(..) {
             macs.flush_port(port, false);
+        }
+    }
+
+    /// Forgets what was learned on a port. What is configured for it stays.
+    pub(crate) fn forget_port(&self, port: u16) {
+        for domain in self.known.values() {
+            domain.macs.flush_port(port, false);
         }
     }
 
@@ -142,6 +157,7 @@ impl Domain {
             since_tick: 0,
             statics: Vec::new(),
             members: Vec::new(),
+            neighbours: Arc::default(),
         }
     }
 
@@ -149,6 +165,14 @@ impl Domain {
     /// is a walk over the table, so it is not more often than once a second.
     pub(crate) fn seconds_per_tick(&self) -> u32 {
         self.age_s.div_ceil(u32::from(MacTable::MAX_TICKS)).max(1)
+    }
+
+    fn know(&mut self, neighbours: &BTreeMap<IpAddr, Mac>) {
+        let is_same = self.neighbours.len() == neighbours.len()
+            && neighbours.iter().all(|(address, mac)| self.neighbours.get(address) == Some(mac));
+        if !is_same {
+            self.neighbours = Arc::new(neighbours.iter().map(|(address, mac)| (*address, *mac)).collect());
+        }
     }
 
     fn with(mut self, age_s: u32, statics: Vec<(u64, u16)>) -> Domain {

@@ -130,6 +130,8 @@ pub struct BridgeView {
     pub refused: u64,
     /// Frames from an address that is configured for another port.
     pub misplaced: u64,
+    /// Questions for known hosts that were answered in place of a flood.
+    pub suppressed: u64,
 }
 
 /// A route.

@@ -31,6 +31,14 @@ pub enum EngineError {
     /// No such interface.
     #[error("there is no interface {0}")]
     Unknown(String),
+    /// A tunnel that cannot be.
+    #[error("tunnel {name}: {why}")]
+    Tunnel {
+        /// Its name.
+        name: String,
+        /// The field, its value and what would be right.
+        why: String,
+    },
     /// A capture is already running.
     #[error("a capture is already running on interface {0}")]
     Capturing(String),

@@ -9,6 +9,7 @@ mod nat;
 mod orders;
 mod publish;
 mod trace;
+mod tunnels;
 mod views;
 
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ use crate::bridges::Domains;
 use crate::command::{Command, Reply};
 use crate::idle::{Mode, WakeUp};
 use crate::routing::{PingError, PingRequest, PingTicket, Routing, Server};
-use crate::spec::Topology;
+use crate::spec::{Topology, TunnelSpec};
 use crate::view::PingView;
 use crate::worker::{Link, Worker};
 pub use error::EngineError;
@@ -76,8 +77,19 @@ struct Attached {
     mtu: Option<u32>,
     /// The other end, if it is one of the two ends of a bridge's routed leg, and has no port.
     peer: Option<u16>,
+    /// What it is, if it is a tunnel, and has no port.
+    tunnel: Option<TunnelSpec>,
+    /// The tunnel leads elsewhere than it did.
+    has_moved: bool,
     /// The address of its device, if a station has it.
     mac: Option<Mac>,
+}
+
+impl Attached {
+    /// Whether it has a port: it is no end of a leg, and no tunnel.
+    fn is_port(&self) -> bool {
+        self.peer.is_none() && self.tunnel.is_none()
+    }
 }
 
 struct Member {
@@ -186,7 +198,7 @@ impl Engine {
 
     /// Names of the interfaces that are attached.
     pub fn attached(&self) -> Vec<String> {
-        let ports = self.interfaces.iter().flatten().filter(|i| i.peer.is_none());
+        let ports = self.interfaces.iter().flatten().filter(|i| i.is_port());
         ports.map(|i| i.name.to_string()).collect()
     }
 
@@ -227,6 +239,8 @@ impl Engine {
             capture: None,
             mtu: None,
             peer: None,
+            tunnel: None,
+            has_moved: false,
             mac,
         };
         self.interfaces[index] = Some(attached);
@@ -258,8 +272,9 @@ impl Engine {
     /// No such interface, a worker that does not answer. The interface is still there then and carries nothing: try again.
     pub fn detach(&mut self, name: &str) -> Result<Vec<Box<dyn Port>>, EngineError> {
         let index = self.find(name).ok_or_else(|| EngineError::Unknown(name.into()))?;
-        if let Some(attached) = &mut self.interfaces[index as usize] {
-            attached.mtu = None;
+        match &mut self.interfaces[index as usize] {
+            Some(attached) if attached.is_port() => attached.mtu = None,
+            _ => return Err(EngineError::Unknown(name.into())),
         }
         self.topology.interfaces.remove(name);
         self.publish()?;
@@ -278,10 +293,16 @@ impl Engine {
     /// What stays keeps its learned addresses and counters. Names of interfaces that are not attached are passed over.
     ///
     /// # Errors
-    /// A worker that does not answer. It goes over to the new configuration when it can.
+    /// A tunnel that cannot be, or has the name of a port: nothing has changed then. A worker that does not answer: it goes over to the
+    /// new configuration when it can.
     pub fn configure(&mut self, topology: Topology) -> Result<(), EngineError> {
+        tunnels::check(&topology)?;
+        let is_port = |name: &str| self.interfaces.iter().flatten().any(|i| &*i.name == name && i.is_port());
+        if let Some(name) = topology.tunnels.keys().find(|name| is_port(name)) {
+            return Err(EngineError::Exists(name.clone()));
+        }
         self.topology = topology;
-        for attached in self.interfaces.iter_mut().flatten().filter(|attached| attached.peer.is_none()) {
+        for attached in self.interfaces.iter_mut().flatten().filter(|attached| attached.is_port()) {
             attached.mtu = self.topology.interfaces.get(&*attached.name).map(|spec| spec.mtu);
         }
         self.publish()

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
-use paceline_graph::{Capabilities, Interface, InterfaceCounters, L3, NO_DOMAIN, Snapshot};
+use paceline_graph::{Capabilities, Interface, InterfaceCounters, L3, NO_DOMAIN, Snapshot, TunnelEnds};
 use paceline_nodes::Features;
 use paceline_ports::LinkState;
 
-use super::{Attached, Engine, EngineError};
+use super::{Attached, Engine, EngineError, tunnels};
 use crate::bridges::Place;
 use crate::command::Command;
 use crate::routing::{Leg, Routing, Server, mac_of};
@@ -30,6 +30,7 @@ impl Engine {
     /// Builds the snapshot of what should be, and waits until all workers use it.
     pub(super) fn publish(&mut self) -> Result<(), EngineError> {
         self.make_bridge_legs()?;
+        self.make_tunnels()?;
         let interfaces = self.interfaces.iter().enumerate();
         let configured = interfaces.filter_map(|(at, i)| Some((at as u16, i.as_ref()?)));
         let numbers: HashMap<&str, u16> =
@@ -44,7 +45,9 @@ impl Engine {
         let legs = self.topology.routed.iter();
         let legs =
             legs.filter_map(|(name, spec)| self.leg(index(name)?, name, spec)).map(|leg| (leg.number, leg));
-        let mut part = self.routing().prepare(legs.collect(), &self.topology);
+        let legs: BTreeMap<u16, Leg> = legs.collect();
+        let mut part = self.routing().prepare(legs.clone(), &self.topology, tunnels::ends(&self.topology));
+        let mut tunnels = self.usable_tunnels(&legs, &part.vrfs);
         self.translate();
         let mut snapshot = Snapshot {
             bridges,
@@ -52,6 +55,7 @@ impl Engine {
             adjacencies: part.adjacencies,
             punt: Some(Arc::clone(&self.punt)),
             nat: self.translation.nat(),
+            tunnels: TunnelEnds::new(tunnels.iter().map(|(index, tunnel)| (*index, &**tunnel))),
             ..Snapshot::default()
         };
         for (index, attached) in self.interfaces.iter().enumerate() {
@@ -67,7 +71,9 @@ impl Engine {
                     }
                     None => (places.remove(&index).unwrap_or(NOWHERE), None),
                 };
-                snapshot.set_interface(index, attached.interface(index, mtu, place));
+                let mut interface = attached.interface(index, mtu, place);
+                interface.tunnel = tunnels.remove(&index);
+                snapshot.set_interface(index, interface);
             }
         }
         let snapshot = Arc::new(snapshot);
@@ -79,6 +85,7 @@ impl Engine {
         self.routing().complete();
         self.server.iter().for_each(Server::wake);
         self.end_bridge_legs();
+        self.end_tunnels();
         Ok(())
     }
 
@@ -152,6 +159,8 @@ impl Engine {
             capture: None,
             mtu: Some(mtu),
             peer: Some(peer),
+            tunnel: None,
+            has_moved: false,
             mac: None,
         }
     }
@@ -189,7 +198,7 @@ impl Attached {
             source_check: routed.is_some_and(|routed| routed.source_check),
             mss_clamp: routed.is_some_and(|routed| routed.mss_clamp),
             patch: self.peer.is_some(),
-            tunnel: false,
+            tunnel: self.tunnel.is_some(),
             vlan,
             capture: self.capture.is_some(),
             capabilities: self.capabilities,

@@ -1,7 +1,9 @@
 //! The engine with real worker threads and memory ports.
 
+mod announce;
 mod faults;
 mod routing;
+mod tunnels;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -121,6 +121,7 @@ impl Engine {
                 moved: domain.counters.moved.load(Relaxed),
                 refused: domain.counters.refused.load(Relaxed),
                 misplaced: domain.counters.misplaced.load(Relaxed),
+                suppressed: domain.counters.suppressed.load(Relaxed),
             });
         }
         views

@@ -38,9 +38,13 @@ pub(crate) use thread::Server;
 /// Neighbours that may be found between two changes of the snapshot, which alone can make room for more adjacencies.
 const SPARE_LINES: usize = 128;
 
+/// Addresses of the ends of tunnels, by routing table.
+pub(crate) type Ends = BTreeMap<String, BTreeSet<IpAddr>>;
+
 /// All of routing that control keeps.
 pub(crate) struct Routing {
     legs: BTreeMap<u16, Leg>,
+    ends: Ends,
     /// By the number that packets and snapshots have. One that nobody names any more is empty, and the next new one takes its
     /// place.
     tables: Vec<Table>,
@@ -80,6 +84,7 @@ impl Routing {
     pub(crate) fn new() -> Routing {
         Routing {
             legs: BTreeMap::new(),
+            ends: Ends::new(),
             tables: Vec::new(),
             lines: Lines::new(),
             pending: Vec::new(),
@@ -104,12 +109,12 @@ impl Routing {
         self.words.push((interface, frame));
     }
 
-    /// First step of a change: to these legs, by number, and to the routes of `topology`. Nothing leads any more to what will
+    /// First step of a change: to these legs, by number, to the routes of `topology`, and to the ends of tunnels. Nothing leads any more to what will
     /// not be there.
-    pub(crate) fn prepare(&mut self, legs: BTreeMap<u16, Leg>, topology: &Topology) -> Part {
-        let changed = legs != self.legs || topology.vrfs != self.was.vrfs;
+    pub(crate) fn prepare(&mut self, legs: BTreeMap<u16, Leg>, topology: &Topology, ends: Ends) -> Part {
+        let changed = legs != self.legs || topology.vrfs != self.was.vrfs || ends != self.ends;
         if changed {
-            self.legs = legs;
+            (self.legs, self.ends) = (legs, ends);
             self.name_tables(topology);
             self.rewrite(topology);
             self.was.vrfs.clone_from(&topology.vrfs);
@@ -197,12 +202,13 @@ impl Routing {
         for (_, _, number) in std::mem::take(&mut self.pending) {
             self.lines.give(number);
         }
-        let none = VrfSpec::default();
+        let (none, no_ends) = (VrfSpec::default(), BTreeSet::new());
         self.wanted.clear();
         let neighbours = &self.neighbours;
         for (at, table) in self.tables.iter_mut().enumerate() {
             let legs = &self.legs;
-            let wanted = table.wanted(legs, topology.vrfs.get(&*table.name).unwrap_or(&none));
+            let ends = self.ends.get(&*table.name).unwrap_or(&no_ends);
+            let wanted = table.wanted(legs, topology.vrfs.get(&*table.name).unwrap_or(&none), ends);
             let gone: Vec<IpNet> = table
                 .iter()
                 .map(|(prefix, _)| prefix)

@@ -144,7 +144,13 @@ impl Table {
 
     /// All routes that there should be, by what wins: those of the configuration, those of addresses and neighbours that do not
     /// change, neighbours that were found where nothing else leads. Routes by interfaces that are not there are left out.
-    pub(crate) fn wanted(&self, legs: &BTreeMap<u16, Leg>, spec: &VrfSpec) -> BTreeMap<IpNet, Want> {
+    /// `ends`: addresses at which tunnels end.
+    pub(crate) fn wanted(
+        &self,
+        legs: &BTreeMap<u16, Leg>,
+        spec: &VrfSpec,
+        ends: &BTreeSet<IpAddr>,
+    ) -> BTreeMap<IpNet, Want> {
         let everywhere: Vec<&Leg> = legs.values().collect();
         let legs: Vec<&Leg> = everywhere.iter().copied().filter(|leg| *leg.vrf == *self.name).collect();
         let mut all = BTreeMap::new();
@@ -157,10 +163,12 @@ impl Table {
                 all.insert(IpNet::from(*address), Want::One(target));
             }
             for net in &leg.addresses {
-                all.insert(IpNet::from(net.addr()), Want::One(Target::Act(Action::Local)));
+                let action = if ends.contains(&net.addr()) { Action::Tunnel } else { Action::Local };
+                all.insert(IpNet::from(net.addr()), Want::One(Target::Act(action)));
             }
             for address in &leg.outside {
-                all.insert(IpNet::from(*address), Want::One(Target::Act(Action::Translate)));
+                let action = if ends.contains(address) { Action::TunnelTranslate } else { Action::Translate };
+                all.insert(IpNet::from(*address), Want::One(Target::Act(action)));
             }
         }
         for (prefix, route) in &spec.routes {

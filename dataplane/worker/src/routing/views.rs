@@ -43,8 +43,8 @@ impl Routing {
     fn route(&self, table: &Table, prefix: IpNet, number: u32, is_static: bool) -> RouteView {
         let target = self.lines.target(number);
         let (origin, action) = match target {
-            Some(Target::Act(Action::Local)) => ("local", "local"),
-            Some(Target::Act(Action::Translate)) => ("nat", "translate"),
+            Some(Target::Act(Action::Local | Action::Tunnel)) => ("local", "local"),
+            Some(Target::Act(Action::Translate | Action::TunnelTranslate)) => ("nat", "translate"),
             Some(Target::Act(Action::Blackhole)) => ("connected", "blackhole"),
             Some(Target::Act(Action::Unreachable)) => ("static", "unreachable"),
             Some(Target::Act(Action::Prohibit)) => ("static", "prohibit"),

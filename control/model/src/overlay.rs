@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Interface, Uplink};
-use crate::{Config, PortName, Uplinks, VrfName};
+use crate::{BridgeName, Config, PortName, Uplinks, VrfName};
 
 /// A VXLAN network identifier: which segment. 1 to 16777215, as the field has 24 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -277,6 +277,12 @@ pub enum Part {
 /// Why a segment cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OverlayError {
+    /// The configuration file has the segment.
+    #[error("it is that of bridge {:?} of the configuration file, too: choose another there, or create the network with another one", bridge.as_str())]
+    Taken {
+        /// Who has it.
+        bridge: BridgeName,
+    },
     /// Nobody to talk to.
     #[error(
         "needs peers, like 192.0.2.2, a multicast group, like 239.0.0.42, or both: nobody is found without"
@@ -393,7 +399,7 @@ impl OverlayError {
     pub fn part(&self, overlay: &Overlay) -> Part {
         let peer = |address: &IpAddr| overlay.peers.iter().rposition(|own| own == address).map(Part::Peer);
         match self {
-            Self::NoPeers | Self::NoUnderlay { .. } => Part::Whole,
+            Self::NoPeers | Self::NoUnderlay { .. } | Self::Taken { .. } => Part::Whole,
             Self::NoHost { peer: address }
             | Self::Twice { peer: address }
             | Self::Itself { peer: address, .. } => peer(address).unwrap_or(Part::Whole),

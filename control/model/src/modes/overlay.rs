@@ -16,8 +16,8 @@ use super::bridge;
 use crate::config::{StaticMac, Vxlan};
 use crate::overlay::{Overlay, Vtep};
 use crate::{
-    BridgeName, Config, Desired, DesiredTunnel, MacAddr, Membership, Model, Network, Over, PortName, Uplinks,
-    VlanId, VlanMode, name,
+    BridgeName, Config, Desired, DesiredTunnel, MacAddr, Membership, Model, Network, Over, OverlayError,
+    PortName, Uplinks, VlanId, VlanMode, name,
 };
 
 #[cfg(test)]
@@ -61,6 +61,12 @@ pub(super) fn add(
     }
     if let Some(bridge) = desired.bridges.get_mut(&network.bridge) {
         bridge.neighbours.extend(network.gateways().map(|gateway| (gateway.addr(), mac)));
+    }
+    // The file may have changed since the network was created.
+    if let Some(other) = config.vxlans.iter().find(|vxlan| vxlan.vni == overlay.vni) {
+        let taken = OverlayError::Taken { bridge: other.bridge.clone() };
+        desired.hindered.insert((network.bridge.clone(), overlay.vni), taken);
+        return;
     }
     if let Some(vtep) = vtep(&network.bridge, overlay, config, uplinks, desired) {
         let mtu = network.options.mtu.min(vtep.payload());

@@ -167,6 +167,12 @@ fn a_network_s_gateway_is_each_host_s_own() {
     assert!(matches!(&leg.over, Over::Bridge { .. }) && leg.split_horizon_group == Membership::TUNNELS);
     assert_eq!(bridge.neighbours, [(ip("10.77.0.1"), leg.mac.unwrap())].into());
 
+    // The file has it later.
+    let later = config("[[vxlan]]\nbridge = 'lan'\nvni = 42\nunderlay = 'p0'\npeers = ['192.0.2.2']\n");
+    let desired = crate::desired(&later, &model);
+    assert_eq!((desired.tunnels.len(), desired.hindered.len()), (1, 1), "one of them has the segment");
+    assert!(!desired.bridges["n-n1"].members.contains_key("vxlan:42:192.0.2.2"));
+
     // Another host, on which Docker gave it another ID: containers that move find the same gateway.
     let mut other = Model::default();
     network(&mut other, "n9", 42, &["10.77.0.1/24"]);

@@ -71,17 +71,15 @@ const TUNNELS: &[Column] = &[
     text("bridge", field!("bridge")),
     text("local", field!("local")),
     text("remote", field!("remote")),
-    words("state", |row| match row["is_learned"].as_bool() {
-        Some(true) => "learned".into(),
-        _ => state(row, "error"),
-    }),
     number("port", field!("port")),
     number("mtu", field!("mtu")),
-    number("rx packets", field!("rx_packets")),
-    number("rx bytes", field!("rx_bytes")),
-    number("tx packets", field!("tx_packets")),
-    number("tx bytes", field!("tx_bytes")),
+    number("rx/bytes", |row| format!("{}/{}", row["rx_packets"], row["rx_bytes"])),
+    number("tx/bytes", |row| format!("{}/{}", row["tx_packets"], row["tx_bytes"])),
     number("drops", field!("drops")),
+    words("state", |row| match row["is_learned"].as_bool() {
+        Some(true) => format!("{}, learned", state(row, "error")),
+        _ => state(row, "error"),
+    }),
 ];
 
 const NAT: &[Column] = &[

@@ -12,6 +12,7 @@ mod nat;
 mod reconfigure;
 mod report;
 mod rig;
+pub mod vxlan;
 
 pub use ip::{Ip, Lengths, ip};
 pub use l2_bridge::{L2Bridge, l2_bridge};
@@ -20,6 +21,7 @@ pub use nat::{NatFlows, nat};
 pub use paceline_graph::IpVersion;
 pub use reconfigure::{Reconfigure, ReconfigureReport, reconfigure};
 pub use report::{NodeReport, Report};
+pub use vxlan::Vxlan;
 
 /// Why a benchmark could not run.
 #[derive(Debug, thiserror::Error)]

@@ -1,17 +1,20 @@
-//! `reconfigure`: how fast routes come and go while packets are forwarded.
+//! `reconfigure`: how fast routes and tunnels come and go while packets are forwarded.
 //!
 //! A worker of its own forwards a generator's packets by one route at full speed, through the same engine as the daemon's, while
 //! this thread gives it other topologies. None of them touches that route, so no packet may be lost.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use ipnet::{IpNet, Ipv4Net};
+use paceline_graph::UnknownUnicast;
 use paceline_ports::{Addresses, GeneratorConfig, GeneratorPort, NullPort, Port, Sizes, Span, StreamConfig};
 use paceline_wire::ethernet::Mac;
 use paceline_worker::{
-    Engine, EngineConfig, InterfaceSpec, Mode, OverSpec, PathSpec, RouteSpec, RoutedSpec, Topology, VrfSpec,
+    BridgeSpec, Engine, EngineConfig, InterfaceSpec, MemberSpec, Mode, OverSpec, PathSpec, RouteSpec,
+    RoutedSpec, Topology, TunnelSpec, VrfSpec,
 };
 use serde::Serialize;
 
@@ -24,6 +27,8 @@ pub struct Reconfigure {
     pub routes: u32,
     /// Changes of one route each, made while all of them are there, 1 to 10 000.
     pub changes: u32,
+    /// Tunnels that come in one change and go in another, 0 to 4000.
+    pub tunnels: u32,
 }
 
 /// What came of it. Names and meaning of the fields are a contract with the programs that read them.
@@ -41,6 +46,12 @@ pub struct ReconfigureReport {
     pub change_ms: f64,
     /// The longest.
     pub change_ms_max: f64,
+    /// Tunnels that came and went.
+    pub tunnels: u32,
+    /// Time in which they came, all in one change, in milliseconds.
+    pub tunnels_added_ms: f64,
+    /// Time in which they went, all in one change, in milliseconds.
+    pub tunnels_removed_ms: f64,
     /// Packets that were forwarded meanwhile.
     pub packets: u64,
     /// Million of them per second.
@@ -61,6 +72,11 @@ impl fmt::Display for ReconfigureReport {
             f,
             "  a change of one among them takes {:.2} ms (worst {:.2})",
             self.change_ms, self.change_ms_max
+        )?;
+        writeln!(
+            f,
+            "  {} tunnels come in {:.1} ms and go in {:.1} ms, all at once",
+            self.tunnels, self.tunnels_added_ms, self.tunnels_removed_ms
         )?;
         write!(
             f,
@@ -87,6 +103,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub fn reconfigure(params: Reconfigure) -> Result<ReconfigureReport, BenchError> {
     within("routes", params.routes.into(), 1, 1_000_000)?;
     within("changes", params.changes.into(), 1, 10_000)?;
+    within("tunnels", params.tunnels.into(), 0, 4000)?;
     let mut engine = Engine::start(&EngineConfig { mode: Mode::Poll, ..EngineConfig::default() })?;
     let stream = StreamConfig {
         sizes: Sizes::List(vec![64]),
@@ -125,7 +142,9 @@ pub fn reconfigure(params: Reconfigure) -> Result<ReconfigureReport, BenchError>
         }
         changes.push(timed(&mut engine, many.clone())?);
     }
-    let removed = timed(&mut engine, few)?;
+    let removed = timed(&mut engine, few.clone())?;
+    let tunnels_added = timed(&mut engine, with_tunnels(few.clone(), params.tunnels))?;
+    let tunnels_removed = timed(&mut engine, few)?;
     let (packets, elapsed) = (sent(&mut engine) - before, start.elapsed());
     let lost = self::dropped(&engine) - dropped;
     engine.stop();
@@ -142,6 +161,9 @@ pub fn reconfigure(params: Reconfigure) -> Result<ReconfigureReport, BenchError>
         removed_per_second: rate(removed),
         change_ms: changes.get(changes.len() / 2).copied().map_or(0.0, millis),
         change_ms_max: changes.last().copied().map_or(0.0, millis),
+        tunnels: params.tunnels,
+        tunnels_added_ms: millis(tunnels_added),
+        tunnels_removed_ms: millis(tunnels_removed),
         packets,
         mpps: packets as f64 / elapsed.as_secs_f64() / 1e6,
         lost_packets: lost,
@@ -200,16 +222,38 @@ fn topology(routes: u32) -> Topology {
     }
 }
 
+/// The same with a bridge of so many tunnels, whose underlay is the interface that packets come in by.
+fn with_tunnels(mut topology: Topology, tunnels: u32) -> Topology {
+    let local = Ipv4Addr::new(198, 18, 0, 1).into();
+    let tunnel = |number: u32| {
+        let remote = Ipv4Addr::from_bits(0xc613_0001 + number).into();
+        (format!("tunnel{number}"), TunnelSpec::new(7, VRF, local, remote))
+    };
+    topology.tunnels = (0..tunnels).map(tunnel).collect();
+    let member = MemberSpec { group: 1, ..MemberSpec::default() };
+    let bridge = BridgeSpec {
+        mac_limit: 1000,
+        mac_age_s: 300,
+        learn: true,
+        unknown_unicast: UnknownUnicast::Flood,
+        members: topology.tunnels.keys().map(|name| (name.clone(), member.clone())).collect(),
+        static_macs: Vec::new(),
+        neighbours: BTreeMap::new(),
+    };
+    topology.bridges.insert("bridge".into(), bridge);
+    topology
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn routes_come_and_go_and_no_packet_does() {
-        let report = reconfigure(Reconfigure { routes: 2000, changes: 20 }).expect("it runs");
-        assert_eq!((report.routes, report.lost_packets), (2000, 0));
+        let report = reconfigure(Reconfigure { routes: 2000, changes: 20, tunnels: 1000 }).expect("it runs");
+        assert_eq!((report.routes, report.tunnels, report.lost_packets), (2000, 1000, 0));
         assert!(report.packets > 0 && report.added_per_second > 0.0 && report.change_ms_max > 0.0);
-        let error = reconfigure(Reconfigure { routes: 0, changes: 1 }).expect_err("out of range");
+        let error = reconfigure(Reconfigure { routes: 0, changes: 1, tunnels: 0 }).expect_err("out of range");
         assert!(matches!(error, BenchError::Range { name: "routes", .. }), "{error}");
     }
 }

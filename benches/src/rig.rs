@@ -42,20 +42,25 @@ pub(crate) struct Rig {
 impl Rig {
     /// Two interfaces in one bridge domain.
     pub(crate) fn bridged(generator: &GeneratorConfig, bridge: Bridge) -> Result<Rig, BenchError> {
-        Rig::new(generator, Snapshot { bridges: vec![bridge], ..Snapshot::default() }, None)
+        Rig::mixed(generator, Snapshot { bridges: vec![bridge], ..Snapshot::default() }, [None; 2])
     }
 
     /// Two interfaces in one VRF.
     pub(crate) fn routed(generator: &GeneratorConfig, routing: Routing) -> Result<Rig, BenchError> {
         let Routing { vrf, adjacencies, mac, nat } = routing;
-        Rig::new(
+        Rig::mixed(
             generator,
             Snapshot { vrfs: vec![vrf], adjacencies, nat, ..Snapshot::default() },
-            Some(L3 { mac, address4: None, address6: None, mtu: 1500 }),
+            [Some(L3 { mac, address4: None, address6: None, mtu: 1500 }); 2],
         )
     }
 
-    fn new(generator: &GeneratorConfig, mut snapshot: Snapshot, l3: Option<L3>) -> Result<Rig, BenchError> {
+    /// The generator's interface and the null port's beside what a snapshot has already, each routed or in the first bridge domain.
+    pub(crate) fn mixed(
+        generator: &GeneratorConfig,
+        mut snapshot: Snapshot,
+        [source_l3, sink_l3]: [Option<L3>; 2],
+    ) -> Result<Rig, BenchError> {
         // As large as the daemon's default, so that the free buffers do not stay in cache by themselves.
         let pool = Pool::new(PoolConfig { huge_pages: HugePages::Prefer, ..PoolConfig::default() })?;
         let mut team = Worker::team(1, &pool, Mode::Poll, Duration::ZERO, &WakeUp::new()?)?;
@@ -74,9 +79,9 @@ impl Rig {
         let source: Box<dyn Port> = Box::new(GeneratorPort::open(generator)?);
         let sink: Box<dyn Port> = Box::new(NullPort);
         let mut ports = Vec::new();
-        for (index, name, port, counters) in [
-            (SINK, "null", sink, Arc::clone(&rig.sink)),
-            (SOURCE, "generator", source, Arc::clone(&rig.source)),
+        for (index, name, port, l3, counters) in [
+            (SINK, "null", sink, sink_l3, Arc::clone(&rig.sink)),
+            (SOURCE, "generator", source, source_l3, Arc::clone(&rig.source)),
         ] {
             let routed = l3.is_some();
             let nat = index == SINK && snapshot.nat.is_some();
@@ -118,8 +123,9 @@ impl Rig {
         while self.link.replies.pop().is_ok() {}
     }
 
-    /// Packets that were lost.
+    /// Packets that were lost: some are counted at a node and at an interface.
     pub(crate) fn drops(&self) -> u64 {
-        self.source[0].drops.total() + self.sink[0].drops.total()
+        let nodes: u64 = self.node_counters.iter().map(|node| node.drops.total()).sum();
+        nodes + self.source[0].drops.total() + self.sink[0].drops.total()
     }
 }

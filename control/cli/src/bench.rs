@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use clap::{Args as ClapArgs, Subcommand};
-use paceline_bench::{Ip, IpVersion, L2Bridge, Lengths, Method, NatFlows, Reconfigure};
+use paceline_bench::{Ip, IpVersion, L2Bridge, Lengths, Method, NatFlows, Reconfigure, Vxlan, vxlan};
 
 use crate::fail::Fail;
 use crate::table::{print_json, say};
@@ -13,7 +13,8 @@ use crate::table::{print_json, say};
 #[command(after_help = "\
 A scenario runs the daemon's nodes on this thread, from a generator to a null port. Figures are TSC cycles per packet for all
 but the generator: the median of many short windows, with the best and the worst. Run it on a quiet machine.
-reconfigure is another kind: a worker on a thread of its own forwards by one route, while this one adds and removes others.
+reconfigure is another kind: a worker on a thread of its own forwards by one route, while this one adds and removes others,
+and tunnels.
 
 Examples:
   paceline bench l2-bridge
@@ -21,6 +22,7 @@ Examples:
   paceline bench ip4 --routes 500000 --dfz
   paceline bench reconfigure --routes 100000
   paceline bench nat44 --flows 10000
+  paceline bench vxlan-encap --tunnels 100 --macs 10000
   taskset -c 1 paceline bench l2-bridge --macs 100000 --windows 200")]
 pub struct Bench {
     /// What to measure
@@ -56,7 +58,7 @@ pub enum Scenario {
         #[command(flatten)]
         how: How,
     },
-    /// Add and remove routes while packets are forwarded, none of which may be lost
+    /// Add and remove routes and tunnels while packets are forwarded, none of which may be lost
     Reconfigure {
         /// Routes that come in one change and go in another, 1 to 1000000
         #[arg(long, default_value_t = 10_000)]
@@ -64,6 +66,9 @@ pub enum Scenario {
         /// Changes of one route each, while all the others are there, 1 to 10000
         #[arg(long, default_value_t = 100)]
         changes: u32,
+        /// Tunnels that come in one change and go in another, 0 to 4000
+        #[arg(long, default_value_t = 1000)]
+        tunnels: u32,
         /// As JSON, for programs: field names are stable
         #[arg(long)]
         json: bool,
@@ -79,6 +84,29 @@ pub enum Scenario {
     Nat66 {
         #[command(flatten)]
         flows: Flows,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Bridge frames into VXLAN tunnels
+    VxlanEncap {
+        /// Pairs of source and destination address, 1 to 500000, spread over the tunnels; destinations come in random order
+        #[arg(long, default_value_t = 1)]
+        macs: u32,
+        /// Tunnels, each to another end: 1 to 1000
+        #[arg(long, default_value_t = 1)]
+        tunnels: u32,
+        #[command(flatten)]
+        outer: Outer,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Bridge frames that come by VXLAN tunnels
+    VxlanDecap {
+        /// Tunnels, each from another end with one address: 1 to 256
+        #[arg(long, default_value_t = 1)]
+        tunnels: u32,
+        #[command(flatten)]
+        outer: Outer,
         #[command(flatten)]
         how: How,
     },
@@ -98,6 +126,24 @@ pub struct Flows {
 impl Flows {
     fn scenario(self, version: IpVersion) -> NatFlows {
         NatFlows { version, flows: self.flows, size: self.size }
+    }
+}
+
+/// Packets of tunnels.
+#[derive(Debug, Clone, Copy, ClapArgs)]
+pub struct Outer {
+    /// Tunnels over IPv6, not IPv4
+    #[arg(long)]
+    ipv6: bool,
+    /// Bytes of an inner frame without its checksum, 60 to 1450
+    #[arg(long, default_value_t = 64)]
+    size: u16,
+}
+
+impl Outer {
+    fn scenario(self, tunnels: u32, macs: u32) -> Vxlan {
+        let version = if self.ipv6 { IpVersion::V6 } else { IpVersion::V4 };
+        Vxlan { version, tunnels, macs, size: self.size }
     }
 }
 
@@ -167,8 +213,8 @@ pub fn bench(options: &Bench) -> Result<(), Fail> {
         Scenario::Ip6 { table, how } => {
             (how, paceline_bench::ip(table.scenario(IpVersion::V6), how.method()))
         }
-        Scenario::Reconfigure { routes, changes, json } => {
-            let report = paceline_bench::reconfigure(Reconfigure { routes, changes })?;
+        Scenario::Reconfigure { routes, changes, tunnels, json } => {
+            let report = paceline_bench::reconfigure(Reconfigure { routes, changes, tunnels })?;
             return print(&report, serde_json::to_value(&report), json);
         }
         Scenario::Nat44 { flows, how } => {
@@ -176,6 +222,12 @@ pub fn bench(options: &Bench) -> Result<(), Fail> {
         }
         Scenario::Nat66 { flows, how } => {
             (how, paceline_bench::nat(flows.scenario(IpVersion::V6), how.method()))
+        }
+        Scenario::VxlanEncap { macs, tunnels, outer, how } => {
+            (how, vxlan::encap(outer.scenario(tunnels, macs), how.method()))
+        }
+        Scenario::VxlanDecap { tunnels, outer, how } => {
+            (how, vxlan::decap(outer.scenario(tunnels, 1), how.method()))
         }
     };
     let report = report?;

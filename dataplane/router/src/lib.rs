@@ -2,6 +2,7 @@
 //!
 //! - [`neighbour`]: who has which address on a link; packets that wait for it; the switch's own addresses, claimed and defended.
 //! - [`answer`]: replies to those who ask for the switch's addresses, or for what it stands in for.
+//! - [`groups`]: the multicast groups that the switch is in, told to routers and snooping switches.
 //! - [`local`]: packets for the switch itself: echo, refusals, reassembly; and `ping`.
 //!
 //! All of it is plain state. Time is an argument (a `Duration` since any fixed moment), frames and packets are slices, and
@@ -11,6 +12,7 @@
 
 pub mod answer;
 mod frame;
+pub mod groups;
 mod heard;
 mod interface;
 pub mod local;

@@ -19,6 +19,7 @@ pub mod icmpv6;
 pub mod input;
 pub mod ipv4;
 pub mod ipv6;
+pub mod membership;
 pub mod mss;
 pub mod ndp;
 pub mod ndp_options;

@@ -21,6 +21,7 @@ fn stream(stream: &Stream) -> StreamConfig {
         destinations: Vec::new(),
         source_port: port(stream.src_port),
         destination_port: port(stream.dst_port),
+        payload: Vec::new(),
         order: Order::Sequential,
         rate: stream.rate_pps,
         count: stream.count,

@@ -6,6 +6,7 @@ use paceline_graph::{Hop, Reason, Vrf};
 use paceline_wire::flow::extract_v4;
 use paceline_wire::input::{check_v4, reach_v4};
 use paceline_wire::ipv4::{self, DONT_FRAGMENT, Ipv4Header};
+use paceline_wire::membership;
 
 use super::{Family, fault, routed};
 use crate::hop;
@@ -50,7 +51,10 @@ impl Family for Ip4 {
     }
 
     fn is_for_control(packet: &[u8]) -> bool {
-        Ipv4Header::read(packet).is_some_and(|header| ipv4::is_link_local(header.destination))
+        let is_wanted = |header: &Ipv4Header| {
+            ipv4::is_link_local(header.destination) || header.protocol == membership::IGMP
+        };
+        Ipv4Header::read(packet).is_some_and(is_wanted)
     }
 
     fn may_be_cut(packet: &[u8]) -> bool {

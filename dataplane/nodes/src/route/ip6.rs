@@ -6,6 +6,7 @@ use paceline_graph::{Hop, Reason, Vrf};
 use paceline_wire::flow::extract_v6;
 use paceline_wire::input::{check_v6, reach_v6};
 use paceline_wire::ipv6::{self, Ipv6Header};
+use paceline_wire::membership;
 use paceline_wire::ndp;
 
 use super::{Family, fault, routed};
@@ -52,7 +53,9 @@ impl Family for Ip6 {
 
     fn is_for_control(packet: &[u8]) -> bool {
         let is_link_local = |header: &Ipv6Header| ipv6::is_link_local(&header.destination);
-        ndp::is_discovery(packet) || Ipv6Header::read(packet).is_some_and(is_link_local)
+        ndp::is_discovery(packet)
+            || Ipv6Header::read(packet).is_some_and(is_link_local)
+            || membership::is_membership(packet)
     }
 
     /// Only senders cut IPv6 packets (RFC 8200 §4.5).

@@ -61,7 +61,8 @@ pub trait Family: Send {
     /// The address in its usual form.
     fn address(address: Self::Address) -> IpAddr;
 
-    /// Whether a packet that is not routed may be for control: neighbour discovery, or something for a link-local address.
+    /// Whether a packet that is not routed may be for control: neighbour discovery, membership in groups, or something for a link-local
+    /// address.
     fn is_for_control(packet: &[u8]) -> bool;
 
     /// Whether a router may cut the packet into fragments.

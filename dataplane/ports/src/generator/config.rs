@@ -34,6 +34,8 @@ pub struct StreamConfig {
     pub source_port: Span<u16>,
     /// UDP destination ports.
     pub destination_port: Span<u16>,
+    /// The first bytes of each datagram's payload; a pattern follows them. As many as the shortest frame has room for.
+    pub payload: Vec<u8>,
     /// The order of destinations.
     pub order: Order,
     /// Frames per second, 1 to 1 000 000 000; `None`: as many as the worker takes.
@@ -57,6 +59,7 @@ impl Default for StreamConfig {
             destinations: Vec::new(),
             source_port: Span::one(49152),
             destination_port: Span::one(9),
+            payload: Vec::new(),
             order: Order::Sequential,
             rate: None,
             count: None,

@@ -58,7 +58,8 @@ impl Shape {
         frame.extend([0; 4]);
         frame.extend(datagram.to_be_bytes());
         frame.extend([0; 2]);
-        frame.extend((0..len - frame.len()).map(|at| at as u8));
+        let pattern = (0..len - frame.len()).map(|at| at as u8);
+        frame.extend(config.payload.iter().copied().chain(pattern.skip(config.payload.len())));
         let (sum, least) = match config.addresses {
             // Without a UDP checksum (RFC 768): what is to be measured is not the generator.
             Addresses::V4 { .. } => (Sum::of(&frame[l3..l4]), 64),

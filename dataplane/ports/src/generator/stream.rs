@@ -69,6 +69,10 @@ impl Stream {
             let want = "must take the headers (42 bytes, IPv6 62, tagged 4 more) and be at most 16000";
             return Err(fault.of("sizes", size, want));
         }
+        if sizes.iter().any(|size| *size < headers(config) + config.payload.len()) {
+            let want = "is a number of bytes that must fit into the shortest frame";
+            return Err(fault.of("payload", &config.payload.len(), want));
+        }
         let (sources, destinations) = (fields.sources(), fields.destinations());
         let mut order = Vec::new();
         if config.order == Order::Random {

@@ -170,6 +170,7 @@ fn faults_name_the_field() {
         "generator: stream 0: vlan is 4095: must lie between 0 and 4094"
     );
     assert!(fault(StreamConfig { sizes: Sizes::List(vec![41]), ..base() }).contains("sizes is 41"));
+    assert!(fault(StreamConfig { payload: vec![0; 23], ..base() }).contains("payload is 23"));
     assert!(fault(StreamConfig { sizes: Sizes::List(vec![]), ..base() }).contains("a list of 0"));
     assert!(
         fault(StreamConfig { source_mac: Span::one([1, 0, 0, 0, 0, 0]), ..base() })

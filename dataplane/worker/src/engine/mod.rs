@@ -7,6 +7,7 @@ mod capture;
 mod error;
 mod nat;
 mod orders;
+mod peers;
 mod publish;
 mod trace;
 mod tunnels;
@@ -35,6 +36,7 @@ use crate::worker::{Link, Worker};
 pub use error::EngineError;
 use nat::Translation;
 use orders::PATIENCE;
+use peers::Learned;
 use trace::Tracing;
 
 /// Packets that may wait for control. Their buffers are the pool's, so it is a fraction of it.
@@ -107,6 +109,8 @@ pub struct Engine {
     workers: Vec<Member>,
     interfaces: Vec<Option<Attached>>,
     topology: Topology,
+    /// Tunnels that are not in the topology, by name.
+    learned: BTreeMap<String, Learned>,
     domains: Domains,
     bridges: BTreeMap<u16, String>,
     routing: Arc<Mutex<Routing>>,
@@ -143,6 +147,7 @@ impl Engine {
             workers: Vec::new(),
             interfaces: Vec::new(),
             topology: Topology::default(),
+            learned: BTreeMap::new(),
             domains: Domains::default(),
             bridges: BTreeMap::new(),
             routing: Arc::new(Mutex::new(Routing::new())),
@@ -302,6 +307,7 @@ impl Engine {
             return Err(EngineError::Exists(name.clone()));
         }
         self.topology = topology;
+        self.keep_learned();
         for attached in self.interfaces.iter_mut().flatten().filter(|attached| attached.is_port()) {
             attached.mtu = self.topology.interfaces.get(&*attached.name).map(|spec| spec.mtu);
         }
@@ -321,9 +327,13 @@ impl Engine {
         if acts {
             self.server.iter().for_each(Server::wake);
         }
-        if waits && let Err(error) = self.publish() {
-            tracing::error!("memory of routes is not used again: {error}");
+        let has_met = self.meet_strangers();
+        if (waits || has_met)
+            && let Err(error) = self.publish()
+        {
+            tracing::error!("memory of routes is not used again, or a tunnel not made: {error}");
         }
+        self.strangers_met();
     }
 
     /// Tells everybody in the bridge of an interface that a station is behind it from now on, as that would say itself: its Ethernet

@@ -36,7 +36,8 @@ impl Engine {
         let numbers: HashMap<&str, u16> =
             configured.filter(|(_, i)| i.mtu.is_some()).map(|(at, i)| (&*i.name, at)).collect();
         let index = |name: &str| numbers.get(name).copied();
-        let specs = bridges(&self.topology);
+        let mut specs = bridges(&self.topology);
+        self.add_learned(&mut specs);
         let (bridges, mut places) = self.domains.configure(&specs, index);
         self.bridges = BTreeMap::new();
         for (name, bridge) in &specs {

@@ -1,6 +1,6 @@
 //! Tunnels: interfaces without a port, which come and go with the topology.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use paceline_ports::LinkState;
 use paceline_wire::vxlan::VNI_LIMIT;
 
 use super::{Attached, Engine, EngineError};
-use crate::routing::Leg;
+use crate::routing::{Ends, Leg};
 use crate::spec::{Topology, TunnelSpec};
 use crate::view::TunnelView;
 
@@ -18,7 +18,7 @@ use crate::view::TunnelView;
 /// # Errors
 /// [`EngineError::Tunnel`]: the first one that cannot be.
 pub(super) fn check(topology: &Topology) -> Result<(), EngineError> {
-    let mut seen = BTreeMap::new();
+    let (mut seen, mut learners) = (BTreeMap::new(), BTreeMap::new());
     for (name, spec) in &topology.tunnels {
         let refuse = |why: String| Err(EngineError::Tunnel { name: name.clone(), why });
         let TunnelSpec { vni, local, remote, port, mtu, .. } = *spec;
@@ -52,6 +52,12 @@ pub(super) fn check(topology: &Topology) -> Result<(), EngineError> {
         if !(68..=65_535).contains(&mtu) {
             return refuse(format!("mtu {mtu}: must be 68 to 65535"));
         }
+        let learner = spec.learn_peers.and_then(|_| learners.insert((&spec.vrf, local, port, vni), name));
+        if let Some(other) = learner {
+            return refuse(format!(
+                "learn_peers: {other} of the same vrf, local, port and vni has it already"
+            ));
+        }
         if let Some(other) = seen.insert((&spec.vrf, local, port, vni, remote), name) {
             return refuse(format!(
                 "{other} is the same: vrf, local, remote, port and vni must differ in one"
@@ -61,11 +67,14 @@ pub(super) fn check(topology: &Topology) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Addresses of the ends of tunnels, by routing table.
-pub(super) fn ends(topology: &Topology) -> BTreeMap<String, BTreeSet<IpAddr>> {
-    let mut ends = BTreeMap::<String, BTreeSet<IpAddr>>::new();
+/// What tunnels want of routing.
+pub(super) fn ends(topology: &Topology) -> Ends {
+    let mut ends = Ends::default();
     for spec in topology.tunnels.values() {
-        ends.entry(spec.vrf.clone()).or_default().insert(spec.local);
+        ends.local.entry(spec.vrf.clone()).or_default().insert(spec.local);
+        if let Some(interface) = &spec.group_interface {
+            ends.groups.entry(interface.clone()).or_default().insert(spec.remote);
+        }
     }
     ends
 }
@@ -143,7 +152,7 @@ impl Engine {
 
     /// All tunnels that there should be.
     fn tunnels(&self) -> impl Iterator<Item = (&String, &TunnelSpec)> {
-        self.topology.tunnels.iter()
+        self.topology.tunnels.iter().chain(self.learned.iter().map(|(name, learned)| (name, &learned.spec)))
     }
 
     /// What nodes know of the tunnels that can be used, by number. The others are down, and say why.

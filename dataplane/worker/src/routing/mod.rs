@@ -4,16 +4,19 @@
 //! change of topology is in two steps around the moment when workers go over to the new snapshot: before it, routes go that
 //! would lead nowhere, and everything is made that new routes will lead to; after it, those are written.
 
+mod groups;
 mod leg;
 mod lines;
 mod neighbours;
 mod ping;
 mod serve;
+mod strangers;
 mod table;
 mod thread;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +25,7 @@ use ipnet::IpNet;
 use paceline_buf::Packet;
 use paceline_graph::{Adjacencies, L3, Vrf};
 use paceline_router::Frame;
+use paceline_router::groups::Groups;
 use paceline_router::local::Local;
 use paceline_router::neighbour::{Action, Neighbours, Settings};
 use paceline_wire::ethernet::Mac;
@@ -32,14 +36,22 @@ use lines::Lines;
 use ping::Pings;
 pub use ping::{PingError, PingRequest, PingTicket};
 use serve::Way;
+pub(crate) use strangers::Stranger;
+use strangers::Strangers;
 use table::{Marks, Table, Want};
 pub(crate) use thread::Server;
 
 /// Neighbours that may be found between two changes of the snapshot, which alone can make room for more adjacencies.
 const SPARE_LINES: usize = 128;
 
-/// Addresses of the ends of tunnels, by routing table.
-pub(crate) type Ends = BTreeMap<String, BTreeSet<IpAddr>>;
+/// What tunnels want of routing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ends {
+    /// Addresses that they end at, by routing table.
+    pub local: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// Groups that they are to hear, by interface.
+    pub groups: BTreeMap<String, BTreeSet<IpAddr>>,
+}
 
 /// All of routing that control keeps.
 pub(crate) struct Routing {
@@ -64,6 +76,8 @@ pub(crate) struct Routing {
     actions: Vec<Action<Packet>>,
     /// The switch as a host, by number of the table.
     locals: BTreeMap<u16, Local>,
+    groups: Groups,
+    strangers: Strangers,
     pings: Pings,
     /// Words of stations that are still to be said, each with the station's interface.
     words: Vec<(u16, Frame)>,
@@ -84,7 +98,7 @@ impl Routing {
     pub(crate) fn new() -> Routing {
         Routing {
             legs: BTreeMap::new(),
-            ends: Ends::new(),
+            ends: Ends::default(),
             tables: Vec::new(),
             lines: Lines::new(),
             pending: Vec::new(),
@@ -97,6 +111,8 @@ impl Routing {
             refused: BTreeSet::new(),
             actions: Vec::new(),
             locals: BTreeMap::new(),
+            groups: Groups::new(RandomState::new().hash_one(0)),
+            strangers: Strangers::default(),
             pings: Pings::default(),
             words: Vec::new(),
             scratch: Vec::new(),
@@ -207,7 +223,7 @@ impl Routing {
         let neighbours = &self.neighbours;
         for (at, table) in self.tables.iter_mut().enumerate() {
             let legs = &self.legs;
-            let ends = self.ends.get(&*table.name).unwrap_or(&no_ends);
+            let ends = self.ends.local.get(&*table.name).unwrap_or(&no_ends);
             let wanted = table.wanted(legs, topology.vrfs.get(&*table.name).unwrap_or(&none), ends);
             let gone: Vec<IpNet> = table
                 .iter()

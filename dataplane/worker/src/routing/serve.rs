@@ -14,7 +14,7 @@ use paceline_router::neighbour::Action;
 use paceline_wire::ethernet::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN, Mac};
 use paceline_wire::ipv4::Ipv4Header;
 use paceline_wire::ipv6::Ipv6Header;
-use paceline_wire::ndp;
+use paceline_wire::{membership, ndp};
 
 use super::lines::{Target, version};
 use super::{Leg, Routing};
@@ -28,7 +28,7 @@ pub(crate) struct Way {
 
 impl Way {
     /// Sends a packet to a hop. What finds no place is freed; whether it did.
-    fn send(&mut self, hop: Hop, packet: Packet) -> bool {
+    pub(super) fn send(&mut self, hop: Hop, packet: Packet) -> bool {
         match self.worker.give(hop, packet) {
             Ok(()) => true,
             Err(packet) => {
@@ -39,7 +39,7 @@ impl Way {
     }
 
     /// Lets a worker drop a packet, and count it.
-    fn drop(&mut self, mut packet: Packet, reason: Reason) {
+    pub(super) fn drop(&mut self, mut packet: Packet, reason: Reason) {
         packet.reason = reason as u16;
         self.send(Hop::DROP, packet);
     }
@@ -57,6 +57,9 @@ impl Routing {
             }
             return self.act(now, way);
         }
+        if packet.reason == Reason::UnknownPeer as u16 {
+            return self.stranger(packet, way);
+        }
         let ethertype = ethernet::ethertype(packet.data());
         if ethertype == Some(ETHERTYPE_ARP) || is_discovery(packet.data()) {
             let (legs, tables, lines) = (&self.legs, &self.tables, &self.lines);
@@ -71,6 +74,14 @@ impl Routing {
             self.neighbours.input(now, rx, packet.data(), elsewhere, &mut self.actions);
             way.cache.free(packet);
             return self.act(now, way);
+        }
+        if packet.reason == Reason::NotForUs as u16 && is_membership(packet.data()) {
+            if !self.groups.is_member_on(packet.rx) {
+                return way.drop(packet, Reason::NotForUs);
+            }
+            self.groups.input(now, packet.rx, packet.data().get(HEADER_LEN..).unwrap_or_default());
+            way.cache.free(packet);
+            return;
         }
         if let Some((hop, number, header)) = self.owner_of(&packet) {
             let Some(ethernet) = packet.data_mut().get_mut(..header.len()) else {
@@ -128,8 +139,10 @@ impl Routing {
         }
         self.serve_pings(way);
         self.serve_words(way);
+        self.serve_groups(now, way);
+        self.serve_strangers(way);
         let locals = self.locals.values().filter_map(Local::next_deadline);
-        locals.chain(self.neighbours.next_deadline()).min()
+        locals.chain(self.neighbours.next_deadline()).chain(self.groups.next_deadline()).min()
     }
 
     fn serve_words(&mut self, way: &mut Way) {
@@ -141,8 +154,9 @@ impl Routing {
         }
     }
 
-    /// Frees the packets that still wait for a neighbour.
+    /// Frees the packets that still wait for a neighbour or a tunnel.
     pub(crate) fn end(&mut self, way: &mut Way) {
+        self.end_strangers(way);
         let legs: Vec<u16> = self.legs.keys().copied().collect();
         for leg in legs {
             self.neighbours.remove_interface(leg, &mut self.actions);
@@ -288,6 +302,12 @@ impl Routing {
 fn is_discovery(frame: &[u8]) -> bool {
     ethernet::ethertype(frame) == Some(ETHERTYPE_IPV6)
         && frame.get(HEADER_LEN..).is_some_and(ndp::is_discovery)
+}
+
+/// Whether a frame is about membership in groups.
+fn is_membership(frame: &[u8]) -> bool {
+    let is_ip = matches!(ethernet::ethertype(frame), Some(ETHERTYPE_IPV4 | ETHERTYPE_IPV6));
+    is_ip && frame.get(HEADER_LEN..).is_some_and(membership::is_membership)
 }
 
 /// The IP address that a frame is for.

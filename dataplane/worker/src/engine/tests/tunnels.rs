@@ -249,3 +249,152 @@ fn known_hosts_are_answered_for() {
     assert_eq!(to_peer(&u).map(|(_, _, inner)| inner), Some(ask([10, 0, 0, 9])));
     full_again(engine);
 }
+
+#[test]
+fn groups_are_joined_flooded_to_and_heard() {
+    for v6 in [false, true] {
+        let mut engine = engine(1, Mode::Adaptive);
+        let (a, u) = (attach(&mut engine, "a"), attach(&mut engine, "u"));
+        let remote = ip(if v6 { "ff15::7" } else { "239.1.2.3" });
+        let group = TunnelSpec { remote, group_interface: Some("u".into()), ..tunnel(v6, 7, 2) };
+        engine.configure(spec(&[("t2", tunnel(v6, 7, 2)), ("group", group)])).expect("configured");
+        // Reports, twice, and again when a router asks.
+        let is_report = |frame: &[u8]| {
+            let at = if v6 { 62 } else { 38 };
+            frame.len() > at && frame[at] == if v6 { 143 } else { 0x22 } && frame.ends_with(&octets(remote))
+        };
+        let reported = || eventually(|| u.receive().is_some_and(|frame| is_report(&frame)));
+        reported();
+        reported();
+        u.send(&query(v6));
+        reported();
+        // A frame to all goes to the group and to the one that is known.
+        a.send(&frame(1, 2));
+        let (first, second) = (to_peer(&u).expect("flooded"), to_peer(&u).expect("flooded"));
+        let to_group = if v6 { [0x33, 0x33, 0, 0, 0, 7] } else { [1, 0, 0x5e, 1, 2, 3] };
+        assert!([&first.0, &second.0].contains(&&to_group.to_vec()));
+        // What comes for the group is its sender's tunnel's.
+        let mut heard = from_peer(v6, 7, 2, &frame(5, 1));
+        heard[..6].copy_from_slice(&to_group);
+        if v6 {
+            heard[38..54].copy_from_slice(&octets(remote));
+            heard[60..62].fill(0);
+        } else {
+            heard[30..34].copy_from_slice(&octets(remote));
+            heard[40..42].fill(0);
+            paceline_wire::ipv4::fill_checksum(&mut heard[14..34]);
+        }
+        if v6 {
+            let mut sum = paceline_wire::checksum::pseudo_v6(
+                &address(2),
+                &address16(remote),
+                17,
+                heard.len() as u32 - 54,
+            );
+            sum.add(&heard[54..]);
+            heard[60..62].copy_from_slice(&sum.finish_nonzero().to_be_bytes());
+        }
+        u.send(&heard);
+        assert!(arrives(&a, &frame(5, 1)), "v6 {v6}");
+        assert!(engine.macs(None).iter().any(|m| m.interface == "t2"));
+        // Leaving is told, too.
+        engine.configure(spec(&[("t2", tunnel(v6, 7, 2))])).expect("configured");
+        reported();
+        full_again(engine);
+    }
+}
+
+#[test]
+fn strangers_become_tunnels_up_to_the_limit_and_are_forgotten() {
+    for v6 in [false, true] {
+        let mut engine = engine(1, Mode::Adaptive);
+        let (a, u) = (attach(&mut engine, "a"), attach(&mut engine, "u"));
+        let learner = |limit, age_s| {
+            let learn_peers = Some(crate::spec::LearnPeers { limit, age_s });
+            spec(&[("t2", TunnelSpec { learn_peers, ..tunnel(v6, 7, 2) })])
+        };
+        engine.configure(learner(2, 3)).expect("configured");
+        let names = |engine: &Engine| -> Vec<String> {
+            engine.tunnel_views().into_iter().filter(|t| t.is_learned).map(|t| t.remote).collect()
+        };
+        // The first packet waits, and is not lost.
+        u.send(&from_peer(v6, 7, 3, &frame(5, 1)));
+        eventually(|| !engine.routing().strangers().is_empty());
+        engine.second();
+        assert!(arrives(&a, &frame(5, 1)), "v6 {v6}");
+        assert_eq!(names(&engine), [end(v6, 3).to_string()]);
+        a.send(&frame(1, 5));
+        assert_eq!(to_peer(&u).map(|sent| sent.0), Some(peer_mac(3).octets().to_vec()));
+        // Two, and not a third one; what was learned lives on in a configuration that allows it.
+        engine.configure(learner(2, 3)).expect("configured");
+        for last in [4, 5] {
+            u.send(&from_peer(v6, 7, last, &frame(last, 1)));
+            eventually(|| !engine.routing().strangers().is_empty());
+            engine.second();
+        }
+        assert!(arrives(&a, &frame(4, 1)));
+        assert_eq!(names(&engine).len(), 2);
+        eventually(|| engine.drops().iter().any(|d| d.reason == "unknown-peer" && d.packets == 1));
+        // One that is configured is none of them; those that are silent go.
+        let mut with = learner(2, 3);
+        let bridge = with.bridges.get_mut("br").expect("there");
+        bridge.members.insert("t3".into(), MemberSpec::default());
+        with.tunnels.insert("t3".into(), tunnel(v6, 7, 3));
+        engine.configure(with).expect("configured");
+        assert_eq!(names(&engine), [end(v6, 4).to_string()]);
+        for _ in 0..4 {
+            engine.second();
+        }
+        assert!(names(&engine).is_empty() && engine.macs(None).iter().all(|m| m.interface != "?"));
+        // Two of a network cannot both take them in, and without either a stranger is one.
+        let mut twice = learner(2, 3);
+        let learn_peers = Some(crate::spec::LearnPeers::default());
+        twice.tunnels.insert("t4".into(), TunnelSpec { learn_peers, ..tunnel(v6, 7, 4) });
+        assert!(engine.configure(twice).expect_err("twice").to_string().contains("learn_peers: t2"));
+        full_again(engine);
+    }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+fn address16(address: IpAddr) -> [u8; 16] {
+    octets(address).try_into().expect("IPv6")
+}
+
+fn address(last: u8) -> [u8; 16] {
+    address16(end(true, last))
+}
+
+/// A router's question for all groups.
+fn query(v6: bool) -> Vec<u8> {
+    let mut frame = Vec::new();
+    if v6 {
+        let mut message = vec![130, 0, 0, 0, 0, 100, 0, 0];
+        message.extend([0; 16]);
+        message.extend([2, 125, 0, 0]);
+        let (from, to) = (address16(ip("fe80::9")), address16(ip("ff02::1")));
+        let mut sum = paceline_wire::checksum::pseudo_v6(&from, &to, 58, 28);
+        sum.add(&message);
+        message[2..4].copy_from_slice(&sum.finish().to_be_bytes());
+        frame.extend([0x33, 0x33, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 36, 0, 1]);
+        frame.extend(from);
+        frame.extend(to);
+        frame.extend([58, 0, 5, 2, 0, 0, 1, 0]);
+        frame.extend(message);
+    } else {
+        let mut message = [0x11, 1, 0, 0, 0, 0, 0, 0, 2, 125, 0, 0];
+        let sum = paceline_wire::checksum::Sum::of(&message).finish();
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        frame.extend([1, 0, 0x5e, 0, 0, 1, 2, 0, 0, 0, 0, 9, 8, 0]);
+        let mut header = [0x45, 0, 0, 32, 0, 0, 0, 0, 1, 2, 0, 0, 192, 0, 2, 9, 224, 0, 0, 1];
+        paceline_wire::ipv4::fill_checksum(&mut header);
+        frame.extend(header);
+        frame.extend(message);
+    }
+    frame
+}

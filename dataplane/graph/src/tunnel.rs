@@ -248,7 +248,7 @@ impl TunnelEnds {
 
 impl Tunnel {
     /// Whether another one is of the same network and end.
-    fn is_beside(&self, other: &Tunnel) -> bool {
+    pub fn is_beside(&self, other: &Tunnel) -> bool {
         (self.vrf, self.local, self.port, self.vni) == (other.vrf, other.local, other.port, other.vni)
     }
 }

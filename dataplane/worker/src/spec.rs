@@ -117,7 +117,8 @@ pub struct TunnelSpec {
     pub vrf: String,
     /// This end: an address of a routed interface in that table.
     pub local: IpAddr,
-    /// The other end, of the same version of IP; or a multicast group, to which frames are flooded only.
+    /// The other end, of the same version of IP; or a multicast group, to which frames are flooded, in place of the other tunnels of its
+    /// segment and end.
     pub remote: IpAddr,
     /// For a group: name of the routed interface that packets for it leave by, and that it is joined on.
     pub group_interface: Option<String>,

@@ -38,7 +38,7 @@ impl Engine {
         let index = |name: &str| numbers.get(name).copied();
         let mut specs = bridges(&self.topology);
         self.add_learned(&mut specs);
-        let (bridges, mut places) = self.domains.configure(&specs, index);
+        let (mut bridges, mut places) = self.domains.configure(&specs, index);
         self.bridges = BTreeMap::new();
         for (name, bridge) in &specs {
             self.bridges.extend(bridge.members.keys().filter_map(|m| Some((index(m)?, name.clone()))));
@@ -49,6 +49,7 @@ impl Engine {
         let legs: BTreeMap<u16, Leg> = legs.collect();
         let mut part = self.routing().prepare(legs.clone(), &self.topology, tunnels::ends(&self.topology));
         let mut tunnels = self.usable_tunnels(&legs, &part.vrfs);
+        Engine::flood_by_groups(&mut bridges, &tunnels);
         self.translate();
         let mut snapshot = Snapshot {
             bridges,

@@ -58,6 +58,7 @@ fn arrives(peer: &MemoryPeer, want: &[u8]) -> bool {
     false
 }
 
+#[track_caller]
 fn eventually(mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(5);
     while !done() {

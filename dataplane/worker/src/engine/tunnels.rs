@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use paceline_graph::{Capabilities, Group, InterfaceCounters, Tunnel, Vrf};
+use paceline_graph::{Bridge, Capabilities, Group, InterfaceCounters, Tunnel, Vrf};
 use paceline_ports::LinkState;
 use paceline_wire::vxlan::VNI_LIMIT;
 
@@ -187,6 +187,20 @@ impl Engine {
             };
         }
         usable
+    }
+
+    /// Takes out of floods what a group of the same network stands for: who is in it would get everything twice.
+    pub(super) fn flood_by_groups(bridges: &mut [Bridge], usable: &BTreeMap<u16, Arc<Tunnel>>) {
+        let groups: Vec<&Tunnel> =
+            usable.values().map(|tunnel| &**tunnel).filter(|t| t.group.is_some()).collect();
+        if groups.is_empty() {
+            return;
+        }
+        let is_heard =
+            |tunnel: &Tunnel| tunnel.group.is_none() && groups.iter().any(|group| group.is_beside(tunnel));
+        for bridge in bridges {
+            bridge.members.retain(|member| !usable.get(member).is_some_and(|tunnel| is_heard(tunnel)));
+        }
     }
 
     /// All tunnels, ordered by name.

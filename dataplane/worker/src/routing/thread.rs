@@ -2,7 +2,10 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -27,6 +30,8 @@ pub(crate) struct Server {
     thread: Option<JoinHandle<()>>,
     wake: Arc<WakeUp>,
     stop: Arc<AtomicBool>,
+    /// It was woken and has not looked yet: a wake-up while it is on its way to sleep must not get lost.
+    asked: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -45,16 +50,18 @@ impl Server {
         let epoll = Epoll::new()?;
         epoll.add(wake.event(), 0, Interest::Read)?;
         let mut way = Way { cache: pool.cache(), worker };
-        let (woken, stopped) = (Arc::clone(&wake), Arc::clone(&stop));
+        let asked = Arc::new(AtomicBool::new(false));
+        let (woken, stopped, called) = (Arc::clone(&wake), Arc::clone(&stop), Arc::clone(&asked));
         let serve = move || {
             let mut wait = Some(Duration::ZERO);
             while !stopped.load(Relaxed) {
                 woken.about_to_sleep();
-                if punt.is_empty() && !stopped.load(Relaxed) {
+                if punt.is_empty() && !stopped.load(Relaxed) && !called.load(SeqCst) {
                     // An interrupted wait is as good as an empty one: the loop comes back.
                     let _ = epoll.wait(&mut [Event::EMPTY], Some(wait.unwrap_or(SLEEP)));
                 }
                 woken.awake();
+                called.store(false, SeqCst);
                 wait = turn(&routing, &punt, &mut way);
             }
             while let Some(packet) = punt.pop() {
@@ -67,11 +74,12 @@ impl Server {
                 tracing::error!("the router panicked: neighbours are not found any more; restart the switch");
             }
         })?;
-        Ok(Server { thread: Some(thread), wake, stop })
+        Ok(Server { thread: Some(thread), wake, stop, asked })
     }
 
     /// Lets it look at what is to be done.
     pub(crate) fn wake(&self) {
+        self.asked.store(true, SeqCst);
         self.wake.wake();
     }
 

@@ -58,9 +58,9 @@ pub struct Overlay {
     pub local: Option<IpAddr>,
     /// What has that address: a routed interface, or the device of an uplink; none: whatever has `local`.
     pub underlay: Option<PortName>,
-    /// The other ends, each of which gets a copy of what is flooded (head-end replication).
+    /// The other ends, each of which gets a copy of what is flooded (head-end replication), unless there is a group.
     pub peers: Vec<IpAddr>,
-    /// A multicast group that gets what is flooded.
+    /// A multicast group that gets what is flooded, of which all peers are.
     pub group: Option<IpAddr>,
     /// Whether others that send packets of the segment become peers.
     pub learn_peers: bool,

@@ -23,10 +23,10 @@ pub struct Vxlan {
     pub local: Option<IpAddr>,
     /// What has that address: a routed interface, or the device of an uplink; none: whatever has `local`.
     pub underlay: Option<PortName>,
-    /// The other ends, each of which gets a copy of what is flooded.
+    /// The other ends, each of which gets a copy of what is flooded, unless there is a group.
     #[serde(default, deserialize_with = "field::list")]
     pub peers: Vec<IpAddr>,
-    /// A multicast group that gets what is flooded.
+    /// A multicast group that gets what is flooded, of which all peers are.
     #[serde(default, deserialize_with = "field::maybe")]
     pub group: Option<IpAddr>,
     /// Whether others that send packets of the segment become peers; none: where there is a group.

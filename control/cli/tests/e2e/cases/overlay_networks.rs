@@ -93,7 +93,7 @@ fn containers_of_two_switches(engine: &Engine) {
 fn containers_and_the_kernel_s_tunnel(engine: &Engine) {
     let underlay = Underlay::new(3);
     let [one, _other] = two(engine, &underlay);
-    let network = segment(&one, "198.18.0.3", &["--opt", "group=239.0.0.42"]);
+    let network = segment(&one, "198.18.0.2,198.18.0.3", &[]);
     let container = run(&network, 11, &[]);
     let kernel = Kernel::new(&underlay.ends[2]);
     kernel.vxlan(42, Version::V4, &format!("remote {}", Version::V4.address(1)));

@@ -6,6 +6,7 @@ use super::cases;
 use super::operator::{bridge, tap};
 use crate::engine::Engine;
 use crate::host::Host;
+use crate::outside::Outside;
 use crate::place::{BOTH, Place};
 use crate::switch::Switch;
 use crate::underlay::{End, Kernel, Underlay, VERSIONS, Version};
@@ -25,6 +26,7 @@ cases![
     a_station_that_moves,
     a_switch_killed,
     a_vlan_is_a_segment,
+    an_underlay_that_comes_late,
     the_shipped_example,
 ];
 
@@ -402,6 +404,39 @@ fn a_vlan_is_a_segment(engine: &Engine) {
     assert_eq!(heard, Some(frame(&[], 2)), "that of VLAN 20, without its tag");
     outside.send(&[frame(&[], 3)]);
     assert!(inside.hear(Duration::from_secs(5), |heard| *heard == tagged(20, 3)[..]).is_some());
+}
+
+fn an_underlay_that_comes_late(engine: &Engine) {
+    let guest = Guest::new(1);
+    let uplink = format!("[[uplink]]\ndevice = \"{}\"\n", Outside::DEVICE);
+    let segment = format!(
+        "[[vxlan]]\nbridge = \"lan\"\nvni = 42\nunderlay = \"{}\"\npeers = [\"{}\"]\n",
+        Outside::DEVICE,
+        Outside::OWN[0]
+    );
+    let switch = Switch::configured(engine, &(guest.config() + &uplink + &segment));
+    let row = switch.row("tunnels", "vxlan:42");
+    assert_eq!((&row["state"], &row["bridge"]), (&"error".into(), &"lan".into()), "{row}");
+    assert!(row["error"].as_str().is_some_and(|why| why.contains("the device is not there")), "{row}");
+    assert!(switch.said().contains("its segment has no way to other hosts: underlay outside0"));
+    let outside = Outside::new(engine);
+    outside.complete();
+    let name = format!("vxlan:42:{}", Outside::OWN[0]);
+    switch.await_that("the tunnel is there", |switch| {
+        let rows = switch.show("tunnels");
+        rows.as_array()
+            .is_some_and(|rows| rows.iter().any(|row| row["name"] == name.as_str() && row["state"] == "up"))
+    });
+    guest.up(1450);
+    let [own, docker_host] = [Outside::OWN[0], Outside::DOCKER_HOST[0]];
+    outside
+        .host
+        .ip(&format!("link add vxlan0 type vxlan id 42 local {own} remote {docker_host} dstport 4789"));
+    outside.host.ip("link set dev vxlan0 mtu 1450");
+    outside.host.address("vxlan0", "10.0.0.3/24");
+    outside.host.reaches(&guest.own()[0]);
+    guest.host.reaches("10.0.0.3");
+    outside.host.reaches(docker_host);
 }
 
 /// configs/overlay.toml, by the steps that its head describes.

@@ -209,6 +209,7 @@ fn topology(routes: u32) -> Topology {
         mss_clamp: false,
         source_check: false,
         owner: None,
+        group: 0,
     };
     let mut source = interface(MAC, [198, 18, 0, 1]);
     source.neighbours.clear();

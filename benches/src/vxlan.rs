@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use paceline_graph::{
     Action, Adjacencies, Bridge, BridgeCounters, Capabilities, Interface, InterfaceCounters, IpVersion, L3,
-    Link, Snapshot, Tunnel, TunnelEnds, UnknownUnicast, Vrf,
+    Link, Snapshot, Tunnel, TunnelEnds, UnknownUnicast, Vrf, Zone,
 };
 use paceline_nodes::Features;
 use paceline_ports::{Addresses, GeneratorConfig, Order, Sizes, Span, StreamConfig};
@@ -216,8 +216,7 @@ fn snapshot(params: Vxlan, origin: u16, macs: Arc<MacTable>) -> Result<Snapshot,
             peer: None,
             tunnel: Some(Arc::new(tunnel)),
             sources: None,
-            group: 1,
-            isolated: false,
+            zone: Zone::new(1, false),
             vlan: None,
             capabilities: features.capabilities,
             capture: None,

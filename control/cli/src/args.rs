@@ -131,6 +131,8 @@ pub enum What {
     Bridges,
     /// Learned and static addresses
     Macs,
+    /// VXLAN tunnels: segment, bridge, ends, packets and drops
+    Tunnels,
     /// Routing tables: interfaces, number of routes, memory
     Vrfs,
     /// Routes: where they come from, what they do, next hops

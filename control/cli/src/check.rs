@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use paceline_model::config::{Bridge, Interface, On, Port, PortKind, StaticRoute};
-use paceline_model::{Config, VlanMode};
+use paceline_model::config::{Bridge, Interface, On, Port, PortKind, StaticRoute, Vxlan};
+use paceline_model::{Config, Desired, Model, VlanMode, desired};
 use serde_json::{Value, json};
 
 use crate::fail::Fail;
@@ -25,6 +25,15 @@ const INTERFACES: &[Column] = &[
     text("vrf", |row| plain(&row["vrf"])),
     number("mtu", |row| plain(&row["mtu"])),
     words("addresses", |row| plain(&row["addresses"])),
+];
+
+const TUNNELS: &[Column] = &[
+    number("vni", |row| plain(&row["vni"])),
+    text("bridge", |row| plain(&row["bridge"])),
+    text("local", |row| plain(&row["local"])),
+    words("to", |row| plain(&row["to"])),
+    number("port", |row| plain(&row["port"])),
+    number("mtu", |row| plain(&row["mtu"])),
 ];
 
 const ROUTES: &[Column] = &[
@@ -57,15 +66,38 @@ pub fn check(file: &Path) -> Result<(), Fail> {
 
 /// Interfaces and routes, for who has any.
 fn routing(config: &Config) -> Result<(), Fail> {
-    let rows: Vec<_> = config.interfaces.iter().map(|own| interface(own, config)).collect();
+    let desired = desired(config, &Model::default());
+    let rows: Vec<_> = config.interfaces.iter().map(|own| interface(own, &desired)).collect();
     if !rows.is_empty() {
         print(INTERFACES, &rows, "no interfaces")?;
+    }
+    let rows: Vec<_> = config.vxlans.iter().map(|own| tunnels(own, &desired)).collect();
+    if !rows.is_empty() {
+        print(TUNNELS, &rows, "no tunnels")?;
     }
     let rows: Vec<_> = config.routes.iter().map(route).collect();
     if rows.is_empty() { Ok(()) } else { print(ROUTES, &rows, "no routes") }
 }
 
-fn interface(interface: &Interface, config: &Config) -> Value {
+/// A segment. What carries it may be an uplink, whose addresses are the kernel's to say.
+fn tunnels(vxlan: &Vxlan, desired: &Desired) -> Value {
+    let overlay = vxlan.overlay();
+    let found = desired
+        .tunnels
+        .values()
+        .find(|tunnel| tunnel.vni == vxlan.vni && overlay.remotes().any(|remote| remote == tunnel.remote));
+    let underlay = vxlan.underlay.as_ref().map(|name| json!(name));
+    json!({
+        "vni": vxlan.vni,
+        "bridge": vxlan.bridge,
+        "local": found.map(|tunnel| json!(tunnel.vtep.address)).or(underlay),
+        "to": overlay.remotes().map(|remote| remote.to_string()).collect::<Vec<_>>(),
+        "port": vxlan.port,
+        "mtu": found.map(|tunnel| tunnel.mtu).or(vxlan.mtu),
+    })
+}
+
+fn interface(interface: &Interface, desired: &Desired) -> Value {
     let on = match &interface.on {
         On::Port(port) => format!("port {port}"),
         On::Vlan { port, vlan } => format!("port {port}, VLAN {vlan}"),
@@ -76,7 +108,7 @@ fn interface(interface: &Interface, config: &Config) -> Value {
         "name": interface.name,
         "on": on,
         "vrf": interface.vrf,
-        "mtu": interface.mtu(config),
+        "mtu": desired.interfaces.get(&interface.name).map(|own| own.mtu),
         "addresses": interface.addresses,
     })
 }
@@ -162,7 +194,7 @@ mod tests {
         let config = Config::parse("test", text, &paceline_model::config::Host::default()).unwrap();
         let to: Vec<_> = config.routes.iter().map(|own| plain(&route(own)["to"])).collect();
         assert_eq!(to, ["10.0.0.2 10.0.0.3 by a", "by a", "prohibit"]);
-        let row = interface(&config.interfaces[0], &config);
+        let row = interface(&config.interfaces[0], &desired(&config, &Model::default()));
         assert_eq!((plain(&row["on"]), plain(&row["mtu"])), ("port p0, VLAN 7".into(), "9000".into()));
     }
 

@@ -254,3 +254,28 @@ async fn fifty_containers_at_once() {
     assert_eq!(model.endpoints.values().filter(|endpoint| Endpoint::joined(endpoint)).count(), 50);
     assert_eq!(model.pools.leases.len(), 50);
 }
+
+#[tokio::test]
+async fn an_overlay_has_what_fits_its_underlay() {
+    let plugin = Plugin::start();
+    let options =
+        json!({ "mode": "overlay", "vni": "42", "underlay": "192.0.2.1", "peers": "192.0.2.2,192.0.2.3" });
+    // The engine repeats a request that it got no answer to.
+    for _ in 0..2 {
+        plugin.done(&call("CreateNetwork"), &network("n1", &options, "10.77.0.0/24")).await;
+    }
+    let made = plugin.control.model().networks["n1"].options.clone();
+    let overlay = made.overlay.expect("it is one");
+    assert_eq!((made.mtu, overlay.vni.get(), overlay.peers.len()), (1450, 42, 2));
+    // Another segment under the same ID is another network.
+    let other = json!({ "mode": "overlay", "vni": "43", "underlay": "eth0", "peers": "192.0.2.2" });
+    let answer = plugin.call(&call("CreateNetwork"), &network("n1", &other, "10.77.0.0/24")).await;
+    assert!(answer.body["Err"].as_str().is_some_and(|error| error.contains("exists already")), "{answer:?}");
+    // Nobody gets the gateway's own address, which is the same on all hosts.
+    let gateway = plugin.control.model().gateway_macs().values().next().copied().expect("it has one");
+    let request = endpoint("n1", "e1", "10.77.0.2/24", &gateway.to_string());
+    let answer = plugin.call(&call("CreateEndpoint"), &request).await;
+    assert!(answer.body["Err"].as_str().is_some_and(|error| error.contains("gateway")), "{answer:?}");
+    let restarted = plugin.restart().await;
+    assert_eq!(restarted.control.model().networks["n1"].options.mtu, 1450);
+}

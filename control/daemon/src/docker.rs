@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use paceline_cnm::{Control, Driver, DriverError, Settings, Subject};
 use paceline_ipam::Plan;
-use paceline_model::{EndpointId, Model, PortRequest, PublishedPort, VrfName};
+use paceline_model::{EndpointId, Model, Overlay, OverlayError, PortRequest, PublishedPort, VrfName, Vtep};
 
 use crate::Switch;
 use crate::reconcile::Sweeper;
@@ -25,6 +25,7 @@ impl Docker {
             plan: Plan::for_host(&identity()),
             interfaces: config.addresses(&VrfName::default()),
             uplinks: config.uplinks_of_networks().collect(),
+            segments: config.vxlans.iter().map(|vxlan| (vxlan.vni, vxlan.bridge.clone())).collect(),
         };
         Arc::new(Driver::new(Arc::new(Self { switch, sweeper }), settings))
     }
@@ -79,6 +80,10 @@ impl Control for Docker {
 
     async fn release(&self, endpoint: &EndpointId) {
         self.switch.release(endpoint);
+    }
+
+    fn vtep(&self, overlay: &Overlay) -> Result<Vtep, OverlayError> {
+        overlay.vtep(self.switch.config(), &self.switch.uplinks())
     }
 
     fn is_sandbox(&self, path: &Path) -> bool {

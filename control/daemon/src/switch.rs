@@ -7,7 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ipnet::IpNet;
 use paceline_cnm::forget_leftovers;
 use paceline_host::{Ports, Report};
-use paceline_model::{Attach, Config, DesiredKind, DesiredPort, Model, NetworkId, PortName};
+use paceline_model::{
+    Attach, BridgeName, Config, DesiredKind, DesiredPort, Model, NetworkId, OverlayError, PortName, Uplinks,
+    Vni,
+};
 use paceline_store::{Store, StoreError};
 use paceline_worker::Engine;
 use tokio::sync::watch;
@@ -26,6 +29,10 @@ pub struct Switch {
     ports: Mutex<Ports>,
     /// What hinders the host's own stack.
     host: Mutex<Result<Report, String>>,
+    /// Devices of uplinks as they were last.
+    uplinks: Mutex<Uplinks>,
+    /// Segments that have no way to other hosts, and why.
+    hindered: Mutex<BTreeMap<(BridgeName, Vni), OverlayError>>,
     requests: Requests,
     stopping: watch::Sender<bool>,
 }
@@ -66,6 +73,8 @@ impl Switch {
             sandboxes: Mutex::default(),
             ports: Mutex::default(),
             host: Mutex::new(Ok(Report::default())),
+            uplinks: Mutex::default(),
+            hindered: Mutex::default(),
             requests: Requests::default(),
             stopping: watch::Sender::new(false),
         }
@@ -179,6 +188,36 @@ impl Switch {
             Err(_) => {}
         }
         *host = now;
+    }
+
+    /// Devices of uplinks as they were last.
+    pub fn uplinks(&self) -> Uplinks {
+        lock(&self.uplinks).clone()
+    }
+
+    /// Notes how they are.
+    pub(crate) fn uplinks_are(&self, states: &Uplinks) {
+        let mut uplinks = lock(&self.uplinks);
+        if *uplinks != *states {
+            uplinks.clone_from(states);
+        }
+    }
+
+    /// Segments that have no way to other hosts now, by the bridge, and why.
+    pub fn hindered(&self) -> BTreeMap<(BridgeName, Vni), OverlayError> {
+        lock(&self.hindered).clone()
+    }
+
+    /// Notes which segments have none.
+    pub(crate) fn hindered_are(&self, now: &BTreeMap<(BridgeName, Vni), OverlayError>) {
+        let mut hindered = lock(&self.hindered);
+        for (at, error) in now {
+            if hindered.get(at) != Some(error) {
+                let (bridge, vni) = at;
+                tracing::error!(%bridge, %vni, "its segment has no way to other hosts: {error}");
+            }
+        }
+        hindered.clone_from(now);
     }
 
     /// What hinders a network on the host's side.

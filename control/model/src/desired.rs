@@ -1,6 +1,7 @@
 //! What should be: the ports, bridges and routes that the reconciler brings about.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use imbl::OrdMap;
@@ -10,7 +11,7 @@ use ipnet::IpNet;
 use crate::config::{Nat, PortKind, StaticMac, UnknownUnicast, Uplink};
 use crate::{
     Attach, BridgeName, DesiredInterface, DesiredVrf, EndpointId, HostPlan, IfName, MacAddr, NetworkId,
-    PortName, Route, RouteId, VlanMode, VrfName,
+    OverlayError, PortName, Route, RouteId, VlanMode, Vni, VrfName, Vtep,
 };
 
 /// All ports, bridges and routes that should be. Two of them compare, so that what is can be told from what should be.
@@ -18,7 +19,7 @@ use crate::{
 pub struct Desired {
     /// Ports by name.
     pub ports: BTreeMap<PortName, DesiredPort>,
-    /// Bridges by name; every member is in `ports`.
+    /// Bridges by name; every member is in `ports` or `tunnels`.
     pub bridges: BTreeMap<BridgeName, DesiredBridge>,
     /// Routed interfaces by name. One over a port has that port's name; what they lie on is in `ports` or `bridges`.
     pub interfaces: BTreeMap<PortName, DesiredInterface>,
@@ -26,6 +27,10 @@ pub struct Desired {
     pub vrfs: BTreeMap<VrfName, DesiredVrf>,
     /// The operator's routes, which yield to others of their prefix. That of a routing table that is not there waits for it.
     pub added: OrdMap<RouteId, Route>,
+    /// VXLAN tunnels by name, which are members of bridges by it.
+    pub tunnels: BTreeMap<PortName, DesiredTunnel>,
+    /// Segments that have no way to other hosts now, by the bridge, and why.
+    pub hindered: BTreeMap<(BridgeName, Vni), OverlayError>,
     /// Address translation, if any; its addresses are all there.
     pub nat: Option<Nat>,
     /// What the host's own stack is to do, if anything.
@@ -119,8 +124,33 @@ pub struct DesiredBridge {
     pub unknown_unicast: UnknownUnicast,
     /// Addresses that are not learned.
     pub static_macs: Vec<StaticMac>,
+    /// Hosts whose Ethernet address is known: questions for them are answered in place of a flood.
+    pub neighbours: BTreeMap<IpAddr, MacAddr>,
     /// Its members. Either all of them have a VLAN mode or none.
     pub members: BTreeMap<PortName, Membership>,
+}
+
+/// A VXLAN tunnel that should be: a segment's way to another host, or to a group of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredTunnel {
+    /// The segment.
+    pub vni: Vni,
+    /// This end.
+    pub vtep: Vtep,
+    /// The other end, or a multicast group.
+    pub remote: IpAddr,
+    /// Whether others that send packets of the segment become tunnels, too. At most one tunnel of a segment says so.
+    pub learn_peers: bool,
+    /// The UDP port of both ends.
+    pub port: u16,
+    /// Time to live of outer packets; none: that of the inner one.
+    pub ttl: Option<u8>,
+    /// Differentiated services code point of outer packets; none: that of the inner one.
+    pub dscp: Option<u8>,
+    /// Whether outer packets have a UDP checksum.
+    pub checksum: bool,
+    /// Largest inner Ethernet payload, in bytes.
+    pub mtu: u16,
 }
 
 /// How a port is in a bridge.
@@ -132,4 +162,9 @@ pub struct Membership {
     pub split_horizon_group: u8,
     /// Isolated members reach only those that are not isolated.
     pub isolated: bool,
+}
+
+impl Membership {
+    /// The split-horizon group of tunnels: what came from one host is for no other one, as each sends to all of them itself.
+    pub const TUNNELS: u8 = 255;
 }

@@ -40,12 +40,13 @@ impl Model {
         self.endpoints.values().filter(move |endpoint| endpoint.network == *network)
     }
 
-    /// The Ethernet address of each network's gateway, no two the same. It follows from the network's ID alone but for one
-    /// chance in 2^39, so that neighbours may remember it.
+    /// The Ethernet address of each network's gateway, no two the same. It follows from the network's ID, or its VNI, alone but
+    /// for one chance in 2^39, so that neighbours may remember it.
     pub fn gateway_macs(&self) -> BTreeMap<&NetworkId, MacAddr> {
         let (mut macs, mut taken) = (BTreeMap::new(), BTreeSet::new());
-        for id in self.networks.keys() {
-            let mut nth = (0..).map(|nth| MacAddr::made_of(id.as_str(), nth));
+        for (id, network) in self.networks.iter() {
+            let seed = network.gateway_seed();
+            let mut nth = (0..).map(|nth| MacAddr::made_of(&seed, nth));
             macs.extend(nth.find(|mac| taken.insert(*mac)).map(|mac| (id, mac)));
         }
         macs

@@ -13,6 +13,7 @@
 //! | [`durable`] | [`Model`]: what outlives a restart |
 //! | [`network`], [`options`], [`endpoint`], [`pools`] | what the model holds |
 //! | [`desired`], [`routed`], [`host`] | what should be: ports and bridges, routing, the host's own stack |
+//! | [`overlay`] | what a VXLAN segment is, and which address carries it |
 //! | [`uplink`] | what the kernel says of the devices of uplinks |
 //! | [`route`] | what is wrong with a route; the operator's routes in the model |
 //! | [`modes`] | pure functions from both to [`Desired`] |
@@ -33,6 +34,7 @@ pub mod modes;
 pub mod name;
 pub mod network;
 pub mod options;
+pub mod overlay;
 pub mod pools;
 pub mod route;
 pub mod routed;
@@ -42,7 +44,9 @@ pub mod vlan;
 
 pub use attach::Attach;
 pub use config::{Config, ConfigError};
-pub use desired::{ContainerLink, Desired, DesiredBridge, DesiredKind, DesiredPort, Membership};
+pub use desired::{
+    ContainerLink, Desired, DesiredBridge, DesiredKind, DesiredPort, DesiredTunnel, Membership,
+};
 pub use durable::Model;
 pub use endpoint::Endpoint;
 pub use host::{GatewayMode, HostNetwork, HostPlan, HostPort, PortRequest, Protocol, PublishedPort};
@@ -52,6 +56,7 @@ pub use modes::{desired, desired_by};
 pub use name::{BridgeName, EndpointId, NetworkId, PortName, VrfName};
 pub use network::{IpamData, Network};
 pub use options::NetworkOptions;
+pub use overlay::{Overlay, OverlayError, Vni, Vtep};
 pub use paceline_sys::IfName;
 pub use pools::{Pool, PoolId, Pools, Space};
 pub use routed::{DesiredInterface, DesiredVrf, Over, Path, Route, RouteId};

@@ -111,6 +111,9 @@ impl PortName {
     /// How the names of uplinks' ports begin; the configuration file may not use it for others.
     pub const UPLINK: &str = "uplink:";
 
+    /// How the names of VXLAN tunnels begin; the configuration file may not use it.
+    pub const VXLAN: &str = "vxlan:";
+
     /// The port on the device of an uplink. Characters that a port's name cannot have are another one in it: the configuration
     /// refuses such devices.
     pub fn of_uplink(device: IfName) -> Self {

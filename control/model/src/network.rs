@@ -50,6 +50,15 @@ impl Network {
         self.uplink().map_or_else(VrfName::default, |device| VrfName::of_port(&PortName::of_uplink(device)))
     }
 
+    /// What the Ethernet address of its gateway is made of: that of an overlay's is the same on all hosts, so that a container that
+    /// moves finds its gateway where it was.
+    pub fn gateway_seed(&self) -> String {
+        match &self.options.overlay {
+            Some(overlay) => format!("VNI {}", overlay.vni),
+            None => self.id.to_string(),
+        }
+    }
+
     /// The gateways that there are, each with its subnet's prefix length: those of families that are not isolated.
     pub fn gateways(&self) -> impl Iterator<Item = IpNet> + '_ {
         let gateways = self.ipv4.iter().chain(&self.ipv6).filter_map(|data| data.gateway);
@@ -76,4 +85,6 @@ pub enum Mode {
     /// One learning bridge for the network, one port for each endpoint.
     #[default]
     Bridge,
+    /// The same, with tunnels to other hosts that have the network.
+    Overlay,
 }

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{DEFAULT_MTU, MAX_MTU, MIN_MTU};
 use crate::network::Mode;
+use crate::overlay::{Overlay, OverlayError, Part, Vtep};
 use crate::{Attach, GatewayMode, IfName};
 
+mod overlay;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +22,7 @@ mod tests;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkOptions {
-    /// `mode=bridge`.
+    /// `mode=bridge|overlay`.
     pub mode: Mode,
     /// `attach=tap|veth|afxdp`; none: the configuration's.
     pub attach: Option<Attach>,
@@ -44,6 +46,9 @@ pub struct NetworkOptions {
     /// `uplink=`: the device by which the network reaches the outside; none: by the host's own stack.
     #[serde(default, with = "crate::text::option", skip_serializing_if = "is_default")]
     pub uplink: Option<IfName>,
+    /// `vni=`, `peers=` and so on: the segment, in mode `overlay`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub overlay: Option<Overlay>,
 }
 
 fn yes() -> bool {
@@ -71,6 +76,7 @@ impl Default for NetworkOptions {
             gateway_ipv6: GatewayMode::default(),
             host_binding: None,
             uplink: None,
+            overlay: None,
         }
     }
 }
@@ -90,8 +96,9 @@ mod names {
         [MODE, ATTACH, MTU, MASQUERADE, ICC, GATEWAY_IPV4, GATEWAY_IPV6, HOST_BINDING, UPLINK];
 }
 
-/// [`names::ALL`], in words.
-const ALLOWED: &str = "attach, gateway_mode, host_binding, icc, masquerade, mode, mtu, uplink, \
+/// [`names::ALL`] and those of overlays, in words.
+const ALLOWED: &str = "attach, gateway_mode, host_binding, icc, masquerade, mode, mtu, uplink, with mode=overlay \
+     checksum, dscp, group, learn_peers, peers, port, ttl, underlay and vni, \
      com.docker.network.driver.mtu and, of com.docker.network.bridge, enable_icc, enable_ip_masquerade, \
      gateway_mode_ipv4, gateway_mode_ipv6 and host_binding_ipv4";
 
@@ -121,6 +128,36 @@ pub enum OptionError {
         /// What would be right.
         right: String,
     },
+    /// An option of overlays alone.
+    #[error("option {name}: goes with mode=overlay only, as do {overlay}")]
+    Overlay {
+        /// As given.
+        name: String,
+        /// All names of such.
+        overlay: &'static str,
+    },
+    /// An overlay without what it needs.
+    #[error("option mode=overlay: needs {what}")]
+    Needs {
+        /// The option.
+        what: &'static str,
+    },
+    /// An option that an overlay cannot have.
+    #[error("option {name}: goes with mode=bridge only: {why}")]
+    NoOverlay {
+        /// The option and its value.
+        name: &'static str,
+        /// What hinders.
+        why: &'static str,
+    },
+    /// Ends of a segment that cannot be.
+    #[error("option {}: {error}", overlay::option(*part))]
+    Ends {
+        /// What is wrong with them.
+        error: OverlayError,
+        /// What of them is.
+        part: Part,
+    },
     /// Two names of one option, two values.
     #[error("options {}={} and {}={}: give one of them, or both the same", .0.0, .0.1, .1.0, .1.1)]
     Two((String, String), (String, String)),
@@ -133,25 +170,37 @@ impl OptionError {
 }
 
 impl NetworkOptions {
-    /// From the user's `-o` options; those of the engine that mean nothing here are passed over.
+    /// From the user's `-o` options; those of the engine that mean nothing here are passed over. `vtep` finds this end of an
+    /// overlay.
     ///
     /// # Errors
-    /// An option that there is not, a value that is none of its, or two values under two names.
-    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
-        let known = |name: &str| tolerated(name) || names::ALL.iter().any(|names| names.contains(&name));
+    /// An option that there is not, a value that is none of its, two values under two names, options that do not go together;
+    /// an overlay without an end here.
+    pub fn parse(
+        options: &BTreeMap<String, String>,
+        vtep: impl FnOnce(&Overlay) -> Result<Vtep, OverlayError>,
+    ) -> Result<Self, OptionError> {
+        let all = names::ALL.iter().chain(&overlay::names::ALL).flat_map(|names| *names);
+        let known = |name: &str| tolerated(name) || all.clone().any(|other| *other == name);
         if let Some(name) = options.keys().find(|name| !known(name)) {
             return Err(OptionError::Unknown { name: name.clone(), allowed: ALLOWED });
         }
         let given = Given(options);
         let mtu = |text: &str| text.parse().ok().filter(|mtu| (MIN_MTU..=MAX_MTU).contains(mtu));
         let mtu_right = format!("a number from {MIN_MTU} to {MAX_MTU}");
-        let bridge = |text: &str| (text == "bridge").then_some(Mode::Bridge);
+        let mode = |text: &str| match text {
+            "bridge" => Some(Mode::Bridge),
+            "overlay" => Some(Mode::Overlay),
+            _ => None,
+        };
         let uplink = |text: &str| if text == "host" { Some(None) } else { text.parse().ok().map(Some) };
         let default = Self::default();
-        Ok(Self {
-            mode: given.one(names::MODE, bridge, "bridge")?.unwrap_or_default(),
+        let mode = given.one(names::MODE, mode, "bridge or overlay")?.unwrap_or_default();
+        let given_mtu = given.one(names::MTU, mtu, &mtu_right)?;
+        let mut parsed = Self {
+            mode,
             attach: given.one(names::ATTACH, |text| text.parse().ok(), "tap, veth or afxdp")?,
-            mtu: given.one(names::MTU, mtu, &mtu_right)?.unwrap_or(default.mtu),
+            mtu: default.mtu,
             masquerade: given.flag(names::MASQUERADE)?.unwrap_or(default.masquerade),
             icc: given.flag(names::ICC)?.unwrap_or(default.icc),
             gateway_ipv4: given.gateway(names::GATEWAY_IPV4)?,
@@ -163,7 +212,14 @@ impl NetworkOptions {
             uplink: given
                 .one(names::UPLINK, uplink, "host or the device of an [[uplink]] of the configuration")?
                 .flatten(),
-        })
+            overlay: overlay::overlay(&given, mode)?,
+        };
+        if parsed.overlay.is_some() && !parsed.icc {
+            let why = "an overlay is for containers to reach each other";
+            return Err(OptionError::NoOverlay { name: "icc=false", why });
+        }
+        parsed.settle_mtu(given_mtu, vtep)?;
+        Ok(parsed)
     }
 }
 

@@ -56,6 +56,8 @@ pub struct DesiredInterface {
     pub source_check: bool,
     /// The interface behind which is who has the addresses of this one too: what comes for them and is not for translation goes there.
     pub owner: Option<PortName>,
+    /// Of a leg: the split-horizon group of its end in the bridge; 0: of no group.
+    pub split_horizon_group: u8,
 }
 
 /// One routing table that should be, beside the routes that its interfaces' addresses make.

@@ -58,6 +58,7 @@ impl UplinkState {
             mss_clamp: false,
             source_check: false,
             owner: None,
+            split_horizon_group: 0,
         }
     }
 

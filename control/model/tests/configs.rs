@@ -65,6 +65,19 @@ fn the_bridge_of_an_operator_is_whole() {
 }
 
 #[test]
+fn the_overlay_of_an_operator_is_whole() {
+    let desired = desired(&load("overlay.toml"), &Model::default());
+    let names: Vec<_> = desired.tunnels.keys().map(ToString::to_string).collect();
+    assert_eq!(names, ["vxlan:10042:192.0.2.2", "vxlan:10043:192.0.2.2"]);
+    assert!(desired.hindered.is_empty());
+    for (bridge, port) in [("red", "red0"), ("blue", "blue0")] {
+        assert_eq!(desired.bridges[bridge].members.len(), 2);
+        assert_eq!(desired.ports[port].mtu, 1450);
+    }
+    assert!(desired.tunnels.values().all(|tunnel| tunnel.mtu == 1450));
+}
+
+#[test]
 fn the_router_of_an_operator_is_whole() {
     let desired = desired(&load("router.toml"), &Model::default());
     let names: Vec<_> = desired.interfaces.keys().map(ToString::to_string).collect();

@@ -51,12 +51,21 @@ impl Frame {
 
     /// Tells all that `mac`, a router, has `address` (RFC 5227 §2.3, RFC 4861 §7.2.6).
     pub fn announcement(mac: Mac, address: IpAddr) -> Option<Frame> {
+        Frame::announce(mac, address, true)
+    }
+
+    /// Tells all that `mac`, a host and no router, has `address`.
+    pub fn announcement_of_host(mac: Mac, address: IpAddr) -> Option<Frame> {
+        Frame::announce(mac, address, false)
+    }
+
+    fn announce(mac: Mac, address: IpAddr, router: bool) -> Option<Frame> {
         match address {
             IpAddr::V4(address) => Frame::arp(&Arp::announcement(mac, address.octets()), Mac::BROADCAST),
             IpAddr::V6(address) => {
                 let (source, destination) = (address.octets(), ALL_NODES);
                 let link_layer = Some(mac);
-                let (router, solicited, overrides) = (true, false, true);
+                let (solicited, overrides) = (false, true);
                 let tell = Advertisement {
                     source,
                     destination,

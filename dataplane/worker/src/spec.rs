@@ -57,6 +57,8 @@ pub struct RoutedSpec {
     /// Name of the interface, a link of two, behind which is who has the addresses of this one too. What comes for them, by any
     /// interface of the routing table, and is not for translation, goes there, by control.
     pub owner: Option<String>,
+    /// Of a routed leg: the split-horizon group of its end in the bridge, 0 for none.
+    pub group: u8,
 }
 
 /// What a routed interface lies on.

@@ -108,6 +108,7 @@ fn topology(tunnels: Vec<(&str, TunnelSpec)>) -> Topology {
         mss_clamp: false,
         source_check: false,
         owner: None,
+        group: 0,
     };
     Topology {
         interfaces: ["a", "u"].map(|name| (name.to_string(), InterfaceSpec { mtu: 1500 })).into(),

@@ -14,9 +14,6 @@ const FRAGMENTS: u32 = 4096;
 /// Keys of the map of fragments: source, destination, identification, protocol, and a zero.
 const FRAGMENT: usize = 12;
 
-/// IP protocol number of UDP.
-const UDP: u8 = 17;
-
 /// What of a device's frames is ours; everything else is the kernel's.
 ///
 /// Whatever is here, the kernel keeps frames to groups of stations (so what ARP and neighbour discovery ask), ARP and neighbour
@@ -33,8 +30,6 @@ pub struct Filter {
     pub shared: BTreeMap<IpAddr, RangeInclusive<u16>>,
     /// Single ports of shared addresses that are ours, beside those: at most 65536. Those of other addresses mean nothing.
     pub services: BTreeSet<Service>,
-    /// The UDP port of VXLAN, which is ours at every shared address.
-    pub vxlan: Option<u16>,
 }
 
 /// A port of an address.
@@ -122,11 +117,7 @@ impl Maps {
         let addresses: BTreeMap<_, _> = filter.addresses.iter().map(|ip| (octets(*ip), YES)).collect();
         let shared: BTreeMap<_, _> =
             filter.shared.iter().map(|(ip, ports)| (octets(*ip), range(ports))).collect();
-        let vxlan = filter.vxlan.into_iter().flat_map(|port| {
-            filter.shared.keys().map(move |&address| Service { address, protocol: UDP, port })
-        });
-        let services: BTreeMap<_, _> =
-            filter.services.iter().copied().chain(vxlan).map(|service| (service.key(), YES)).collect();
+        let services: BTreeMap<_, _> = filter.services.iter().map(|service| (service.key(), YES)).collect();
         self.macs.fits(&macs)?;
         self.addresses.fits(&addresses)?;
         self.shared.fits(&shared)?;

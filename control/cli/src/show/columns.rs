@@ -19,6 +19,7 @@ pub fn of(what: What) -> (&'static [Column], &'static str) {
         What::Bridges => (BRIDGES, "no bridges"),
         What::Macs => (MACS, "no addresses"),
         What::Nat => (NAT, "no address translation"),
+        What::Tunnels => (TUNNELS, "no tunnels"),
         What::Vrfs => (VRFS, "no routing tables"),
         What::Routes => (ROUTES, "no routes"),
         What::Neighbours => (NEIGHBOURS, "no neighbours"),
@@ -63,6 +64,22 @@ const MACS: &[Column] = &[
     text("interface", field!("interface")),
     text("kind", |row| if row["is_static"] == true { "static" } else { "learned" }.into()),
     number("age", |row| if row["is_static"] == true { "-".into() } else { format!("{} s", row["age_s"]) }),
+];
+
+const TUNNELS: &[Column] = &[
+    number("vni", field!("vni")),
+    text("bridge", field!("bridge")),
+    text("local", field!("local")),
+    text("remote", field!("remote")),
+    number("port", field!("port")),
+    number("mtu", field!("mtu")),
+    number("rx/bytes", |row| format!("{}/{}", row["rx_packets"], row["rx_bytes"])),
+    number("tx/bytes", |row| format!("{}/{}", row["tx_packets"], row["tx_bytes"])),
+    number("drops", field!("drops")),
+    words("state", |row| match row["is_learned"].as_bool() {
+        Some(true) => format!("{}, learned", state(row, "error")),
+        _ => state(row, "error"),
+    }),
 ];
 
 const NAT: &[Column] = &[
@@ -141,6 +158,7 @@ const NETWORKS: &[Column] = &[
     text("network", |row| short(&row["id"])),
     text("bridge", field!("bridge")),
     text("mode", field!("mode")),
+    text("vni", field!("vni")),
     text("attach", field!("attach")),
     number("mtu", field!("mtu")),
     words("subnets", field!("subnets")),

@@ -21,6 +21,7 @@ pub async fn show(client: &Client, show: Show) -> Result<(), Fail> {
         What::Bridges => "/v1/bridges",
         What::Macs => "/v1/macs",
         What::Nat => "/v1/nat",
+        What::Tunnels => "/v1/tunnels",
         What::Vrfs => "/v1/vrfs",
         What::Routes => "/v1/routes",
         What::Neighbours => "/v1/neighbours",

@@ -16,6 +16,7 @@ mod outside;
 mod place;
 mod station;
 mod switch;
+mod underlay;
 mod wire;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::Path;
 
-use paceline_model::{EndpointId, Model, NetworkId, PortRequest, PublishedPort};
+use paceline_model::{EndpointId, Model, NetworkId, Overlay, OverlayError, PortRequest, PublishedPort, Vtep};
 
 use super::DriverError;
 
@@ -47,6 +47,12 @@ pub trait Control: Send + Sync + 'static {
 
     /// Gives back the ports that are held for an endpoint, if any.
     fn release(&self, endpoint: &EndpointId) -> impl Future<Output = ()> + Send;
+
+    /// This host's end of an overlay, with the devices of uplinks as they were a moment ago.
+    ///
+    /// # Errors
+    /// See [`Overlay::vtep`].
+    fn vtep(&self, overlay: &Overlay) -> Result<Vtep, OverlayError>;
 
     /// Whether there is a network namespace at this path still. Called within edits: it must not wait for one.
     fn is_sandbox(&self, path: &Path) -> bool;

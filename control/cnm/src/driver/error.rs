@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use paceline_ipam::IpamError;
 use paceline_model::options::OptionError;
-use paceline_model::{EndpointId, IfName, MacAddr, NetworkId, PortName, PortRequest};
+use paceline_model::{BridgeName, EndpointId, IfName, MacAddr, NetworkId, PortName, PortRequest, Vni};
 use paceline_store::StoreError;
 
 /// Why a call is refused.
@@ -56,6 +56,22 @@ pub enum DriverError {
     UplinkTranslates {
         /// The uplink.
         device: IfName,
+    },
+    /// Two networks of one segment.
+    #[error("option vni={vni}: is that of network {:.12} already: choose another, or remove that network", other.as_str())]
+    VniInUse {
+        /// As given.
+        vni: Vni,
+        /// Who has it.
+        other: NetworkId,
+    },
+    /// A network of a segment that the configuration file has.
+    #[error("option vni={vni}: is that of bridge {:?} of the configuration file already: choose another", bridge.as_str())]
+    VniOfFile {
+        /// As given.
+        vni: Vni,
+        /// Who has it.
+        bridge: BridgeName,
     },
     /// There is no such network.
     #[error("network {0}: there is none of this ID")]

@@ -19,11 +19,12 @@ mod mac;
 mod network;
 mod port;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use paceline_ipam::Plan;
-use paceline_model::{Attach, IfName, PortName};
+use paceline_model::{Attach, BridgeName, IfName, PortName, Vni};
 
 pub use control::{Control, Subject};
 pub use error::DriverError;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub interfaces: Vec<(PortName, IpNet)>,
     /// Devices that networks can have for an uplink.
     pub uplinks: Vec<IfName>,
+    /// Segments of the configuration file, each with its bridge.
+    pub segments: BTreeMap<Vni, BridgeName>,
 }
 
 /// Both drivers.

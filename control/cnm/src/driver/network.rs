@@ -1,9 +1,12 @@
 //! `NetworkDriver`: networks.
 
 use ipnet::IpNet;
-use paceline_model::{GatewayMode, IfName, IpamData, Model, Network, NetworkId, NetworkOptions, PortName};
+use paceline_model::{
+    GatewayMode, IfName, IpamData, Model, Network, NetworkId, NetworkOptions, Overlay, OverlayError,
+    PortName, Vni, Vtep,
+};
 
-use super::{Control, Driver, DriverError, Subject};
+use super::{Control, Driver, DriverError, Settings, Subject};
 use crate::wire::network::{
     AllocateNetwork, Allocation, Capabilities, CreateNetwork, GwAlloc, GwAllocCheck, NetworkRef,
 };
@@ -30,7 +33,8 @@ impl<C: Control> Driver<C> {
     /// # Errors
     /// An option that there is not, or a value that is none of its.
     pub fn allocate_network(&self, request: AllocateNetwork) -> Result<Allocation, DriverError> {
-        let asked = NetworkOptions::parse(&options::texts(&request.options)?)?;
+        let vtep = |overlay: &_| self.control.vtep(overlay);
+        let asked = NetworkOptions::parse(&options::texts(&request.options)?, vtep)?;
         check_uplink(&asked, &self.settings.uplinks)?;
         Ok(Allocation { options: request.options })
     }
@@ -41,11 +45,11 @@ impl<C: Control> Driver<C> {
     /// A wrong option; a subnet that overlaps another network's; the ID of another network; the disk; no bridge could be
     /// made, and then there is no network.
     pub async fn create_network(&self, request: CreateNetwork) -> Result<(), DriverError> {
-        let settled = Settled::new(&request)?;
+        let settled = Settled::new(&request, |overlay| self.control.vtep(overlay))?;
         check_uplink(&settled.options, &self.settings.uplinks)?;
         let id = request.network.clone();
         let settings = self.settings.clone();
-        let new = self.control.edit(move |model| add(model, request, settled, &settings.interfaces)).await?;
+        let new = self.control.edit(move |model| add(model, request, settled, &settings)).await?;
         let made = self.control.reconcile(Subject::Network(id.clone())).await;
         // The error to tell is that of the creation.
         if made.is_err()
@@ -108,8 +112,11 @@ struct Settled {
 }
 
 impl Settled {
-    fn new(request: &CreateNetwork) -> Result<Self, DriverError> {
-        let options = NetworkOptions::parse(&options::generic(&request.options)?)?;
+    fn new(
+        request: &CreateNetwork,
+        vtep: impl FnOnce(&Overlay) -> Result<Vtep, OverlayError>,
+    ) -> Result<Self, DriverError> {
+        let options = NetworkOptions::parse(&options::generic(&request.options)?, vtep)?;
         let settled = Self {
             options,
             ipv4: subnets(&request.ipv4),
@@ -149,13 +156,16 @@ fn add(
     model: &mut Model,
     request: CreateNetwork,
     settled: Settled,
-    interfaces: &[(PortName, IpNet)],
+    settings: &Settings,
 ) -> Result<bool, DriverError> {
     let id = request.network.clone();
     match model.networks.get(&id) {
         Some(there) if Settled::of(there) == settled => return Ok(false),
         Some(_) => return Err(DriverError::NetworkExists(id)),
         None => {}
+    }
+    if let Some(overlay) = &settled.options.overlay {
+        refuse_segment(model, overlay.vni, settings)?;
     }
     for IpamData { pool, .. } in settled.ipv4.iter().chain(&settled.ipv6) {
         refuse_overlap(model, &id, pool)?;
@@ -164,9 +174,21 @@ fn add(
     let request = serde_json::to_value(request).unwrap_or_default();
     let bridge = model.bridge_name(&id);
     let network = Network { id: id.clone(), bridge, options, ipv4, ipv6, internal, enable_ipv6, request };
-    refuse_overlap_with_interfaces(&network, interfaces)?;
+    refuse_overlap_with_interfaces(&network, &settings.interfaces)?;
     model.networks.insert(id, network);
     Ok(true)
+}
+
+/// A segment is one network, or one bridge.
+fn refuse_segment(model: &Model, vni: Vni, settings: &Settings) -> Result<(), DriverError> {
+    if let Some(bridge) = settings.segments.get(&vni).cloned() {
+        return Err(DriverError::VniOfFile { vni, bridge });
+    }
+    let has = |network: &&Network| network.options.overlay.as_ref().is_some_and(|overlay| overlay.vni == vni);
+    match model.networks.values().find(has) {
+        Some(other) => Err(DriverError::VniInUse { vni, other: other.id.clone() }),
+        None => Ok(()),
+    }
 }
 
 /// Our IPAM driver would not give such a subnet, but the engine's own knows nothing of ours.

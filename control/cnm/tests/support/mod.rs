@@ -12,7 +12,9 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use paceline_cnm::{Control, Driver, DriverError, Settings, Socket, Subject, serve};
 use paceline_ipam::Plan;
-use paceline_model::{Attach, EndpointId, Model, PortRequest, PublishedPort};
+use paceline_model::{
+    Attach, Config, EndpointId, Model, Overlay, OverlayError, PortRequest, PublishedPort, Uplinks, Vtep,
+};
 use paceline_store::Store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -115,6 +117,15 @@ impl Control for TestControl {
         lock(&self.held).remove(endpoint);
     }
 
+    fn vtep(&self, overlay: &Overlay) -> Result<Vtep, OverlayError> {
+        let text = r#"
+            port = [{ name = "eth0", kind = "null" }]
+            interface = [{ port = "eth0", addresses = ["192.0.2.1/24"] }]
+        "#;
+        let config = Config::parse("test", text, &paceline_model::config::Host::default());
+        overlay.vtep(&config.expect("it is right"), &Uplinks::new())
+    }
+
     fn is_sandbox(&self, path: &Path) -> bool {
         !lock(&self.gone).contains(path)
     }
@@ -154,6 +165,7 @@ impl Plugin {
             plan: Plan::for_host(b"test"),
             interfaces,
             uplinks: vec!["eth1".parse().unwrap()],
+            segments: [(7.try_into().unwrap(), "lan".parse().unwrap())].into(),
         };
         let driver = Arc::new(Driver::new(control.clone(), settings));
         let socket = dir.path().join("plugins/paceline.sock");

@@ -2,7 +2,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | `GET /v1/version`, `interfaces`, `bridges`, `macs`, `vrfs`, `routes`, `neighbours`, `nat`, `nat/sessions`, `runtime`, `drops`, `buffers`, `workers` | what the workers do |
+//! | `GET /v1/version`, `interfaces`, `bridges`, `macs`, `tunnels`, `vrfs`, `routes`, `neighbours`, `nat`, `nat/sessions`, `runtime`, `drops`, `buffers`, `workers` | what the workers do |
 //! | `GET /v1/networks`, `endpoints`, `ports` | what Docker asked for |
 //! | `POST /v1/route/add {"vrf", "prefix", "route"}`, `route/del {"vrf", "prefix"}` | routes of the operator |
 //! | `POST /v1/trace {"count", "port"}`, `GET`, `DELETE` | the ways of packets |
@@ -43,6 +43,7 @@ pub fn router(switch: Arc<Switch>) -> Router {
         .route("/interfaces", get(show::interfaces))
         .route("/bridges", get(show::bridges))
         .route("/macs", get(show::macs))
+        .route("/tunnels", get(show::tunnels))
         .route("/vrfs", get(show::vrfs))
         .route("/routes", get(show::routes))
         .route("/nat", get(show::nat))

@@ -9,7 +9,7 @@ use paceline_worker::{
     RouteView, VrfView, WorkerView,
 };
 
-use super::views::{self, BuffersView, EndpointView, NetworkView, PortView, VersionView};
+use super::views::{self, BuffersView, EndpointView, NetworkView, PortView, TunnelRow, VersionView};
 use crate::Switch;
 
 type Shared = State<Arc<Switch>>;
@@ -38,6 +38,10 @@ pub async fn bridges(State(switch): Shared) -> Json<Vec<BridgeView>> {
 
 pub async fn macs(State(switch): Shared) -> Json<Vec<MacView>> {
     Json(switch.engine(|engine| engine.macs(None)))
+}
+
+pub async fn tunnels(State(switch): Shared) -> Json<Vec<TunnelRow>> {
+    Json(views::tunnels(&switch))
 }
 
 pub async fn routes(State(switch): Shared) -> Json<Vec<RouteView>> {

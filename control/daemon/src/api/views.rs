@@ -1,8 +1,10 @@
 //! What the API shows beside the engine's own views. Field names are stable: programs read them.
 
 use paceline_buf::PoolStats;
-use paceline_model::{Endpoint, Model, Network, Protocol, PublishedPort};
-use paceline_worker::{Engine, InterfaceView};
+use paceline_model::{
+    BridgeName, Endpoint, Model, Network, OverlayError, PortName, Protocol, PublishedPort, Vni,
+};
+use paceline_worker::{Engine, InterfaceView, TunnelView};
 use serde::Serialize;
 
 use crate::Switch;
@@ -59,6 +61,8 @@ pub struct NetworkView {
     pub bridge: String,
     /// How it is built.
     pub mode: paceline_model::network::Mode,
+    /// Its segment, in mode `overlay`.
+    pub vni: Option<u32>,
     /// How containers are attached.
     pub attach: paceline_model::Attach,
     /// Largest Ethernet payload, in bytes.
@@ -98,6 +102,45 @@ pub struct EndpointView {
     pub state: String,
     /// Why it is down, or in error.
     pub error: Option<String>,
+}
+
+/// A VXLAN tunnel, or a segment that has none as it should.
+#[derive(Debug, Serialize)]
+pub struct TunnelRow {
+    /// Its interface; of a segment `vxlan:` and its number.
+    pub name: String,
+    /// VXLAN network identifier.
+    pub vni: u32,
+    /// Bridge that it is in.
+    pub bridge: Option<String>,
+    /// Routing table of the outer packets.
+    pub vrf: Option<String>,
+    /// This end.
+    pub local: Option<String>,
+    /// The other end, or a multicast group.
+    pub remote: Option<String>,
+    /// UDP port.
+    pub port: Option<u16>,
+    /// The interface that packets for the group leave by, if it is one.
+    pub group_interface: Option<String>,
+    /// Largest inner Ethernet payload, in bytes.
+    pub mtu: Option<u32>,
+    /// Made because the other end sent something, not configured.
+    pub is_learned: bool,
+    /// `up`, `down` or, of a segment without tunnels, `error`.
+    pub state: String,
+    /// Why it is not up.
+    pub error: Option<String>,
+    /// Inner frames received.
+    pub rx_packets: u64,
+    /// Their bytes.
+    pub rx_bytes: u64,
+    /// Inner frames sent.
+    pub tx_packets: u64,
+    /// Their bytes.
+    pub tx_bytes: u64,
+    /// Inner frames dropped that came in here, or should have left here.
+    pub drops: u64,
 }
 
 /// A published port.
@@ -168,6 +211,57 @@ pub fn interfaces(switch: &Switch) -> Vec<InterfaceView> {
     views
 }
 
+/// All tunnels, ordered by name, and the segments that should have some and cannot.
+pub fn tunnels(switch: &Switch) -> Vec<TunnelRow> {
+    let (tunnels, interfaces) = switch.engine(|engine| (engine.tunnel_views(), engine.interfaces()));
+    let row = |view: TunnelView| {
+        let counters = interfaces.iter().find(|interface| interface.name == view.name);
+        let count = |of: fn(&InterfaceView) -> u64| counters.map_or(0, of);
+        TunnelRow {
+            name: view.name,
+            vni: view.vni,
+            bridge: view.bridge,
+            vrf: Some(view.vrf),
+            local: Some(view.local),
+            remote: Some(view.remote),
+            port: Some(view.port),
+            group_interface: view.group_interface,
+            mtu: Some(view.mtu),
+            is_learned: view.is_learned,
+            state: counters.map_or_else(|| "down".into(), |of| of.state.clone()),
+            error: counters.and_then(|of| of.reason.clone()),
+            rx_packets: count(|of| of.rx_packets),
+            rx_bytes: count(|of| of.rx_bytes),
+            tx_packets: count(|of| of.tx_packets),
+            tx_bytes: count(|of| of.tx_bytes),
+            drops: count(|of| of.drops),
+        }
+    };
+    let hindered = |((bridge, vni), error): ((BridgeName, Vni), OverlayError)| TunnelRow {
+        name: format!("{}{vni}", PortName::VXLAN),
+        vni: vni.get(),
+        bridge: Some(bridge.to_string()),
+        vrf: None,
+        local: None,
+        remote: None,
+        port: None,
+        group_interface: None,
+        mtu: None,
+        is_learned: false,
+        state: "error".into(),
+        error: Some(error.to_string()),
+        rx_packets: 0,
+        rx_bytes: 0,
+        tx_packets: 0,
+        tx_bytes: 0,
+        drops: 0,
+    };
+    let mut rows: Vec<_> =
+        tunnels.into_iter().map(row).chain(switch.hindered().into_iter().map(hindered)).collect();
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    rows
+}
+
 /// All networks, ordered by ID.
 pub fn networks(switch: &Switch) -> Vec<NetworkView> {
     let default = switch.config().docker.attach;
@@ -177,6 +271,7 @@ pub fn networks(switch: &Switch) -> Vec<NetworkView> {
             id: network.id.to_string(),
             bridge: network.bridge.to_string(),
             mode: network.options.mode,
+            vni: network.options.overlay.as_ref().map(|overlay| overlay.vni.get()),
             attach: network.options.attach.unwrap_or(default),
             mtu: network.options.mtu,
             internal: network.internal,

@@ -13,6 +13,7 @@
 //! A port that cannot be opened stops no other one; it is tried again every few seconds, and said to whoever asks. Workers that
 //! do not take what they are told are an error of the whole pass, and of all who asked for it; it is tried again every second.
 
+mod arrival;
 mod container;
 mod device;
 mod generator;
@@ -45,6 +46,7 @@ pub use stale::Sandboxes;
 pub use sweep::Sweeper;
 
 use crate::switch::Switch;
+use arrival::Arrivals;
 use host::Stack;
 use open::Opener;
 use plan::Plan;
@@ -73,6 +75,7 @@ pub struct Reconciler {
     sweeper: Sweeper,
     stack: Stack,
     uplinks: Uplinks,
+    arrivals: Arrivals,
     /// Open ports, each with what it was opened from.
     actual: BTreeMap<PortName, DesiredPort>,
     failed: BTreeMap<PortName, Failed>,
@@ -102,6 +105,7 @@ impl Reconciler {
             sweeper,
             stack: Stack::new(host),
             uplinks,
+            arrivals: Arrivals::default(),
             opener,
             actual: BTreeMap::new(),
             failed: BTreeMap::new(),
@@ -148,6 +152,7 @@ impl Reconciler {
                         return Err(error);
                     }
                     self.switch.engine(Engine::second);
+                    self.arrivals.second(&self.switch);
                     self.closing.retain(|_, closing| !closing.is_finished());
                     self.drop_deleted();
                     self.switch.forget_leftovers();
@@ -207,6 +212,8 @@ impl Reconciler {
         self.switch.keep_failures(|name| self.failed.contains_key(name));
         let waiting = self.failed.iter().filter(|(_, failed)| failed.at.elapsed() < RETRY);
         let later = waiting.map(|(name, _)| name.clone()).collect();
+        self.switch.uplinks_are(self.uplinks.states());
+        self.switch.hindered_are(&desired.hindered);
         self.uplinks.filter(&desired);
         let plan = Plan::new(&self.actual, &desired.ports, &later);
         // Each worker that does not answer takes seconds to find out: after the first one no other is asked.
@@ -217,6 +224,7 @@ impl Reconciler {
             }
             made = self.publish(&desired, &plan);
         }
+        self.arrivals.came(&self.switch, plan.open.iter().filter(|name| self.actual.contains_key(*name)));
         self.bring_host(&desired).await;
         let removed = plan.remove.iter().try_for_each(|name| self.detach(name));
         self.inherited.retain(|id| desired.ports.values().any(|port| is_endpoint(port, id)));

@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use paceline_graph::{NatConfig, NatLimits, NatMapping, NatTimeouts, UnknownUnicast};
 use paceline_model::config::{self, Nat, StaticMac, UnknownUnicast as Configured};
 use paceline_model::{
-    Desired, DesiredBridge, DesiredInterface, MacAddr, Membership, Over, Path, Route, VlanMode, VrfName,
+    Desired, DesiredBridge, DesiredInterface, DesiredTunnel, MacAddr, Membership, Over, Path, Route,
+    VlanMode, VrfName,
 };
 use paceline_wire::ethernet::Mac;
 use paceline_worker::{
-    BridgeSpec, InterfaceSpec, MemberSpec, OverSpec, PathSpec, RouteSpec, RoutedSpec, Topology, VlanSpec,
-    VrfSpec,
+    BridgeSpec, InterfaceSpec, LearnPeers, MemberSpec, OverSpec, PathSpec, RouteSpec, RoutedSpec, Topology,
+    TunnelSpec, VlanSpec, VrfSpec,
 };
 
 /// What the workers were told, and what it was made of.
@@ -39,7 +40,11 @@ pub fn topology(desired: &Desired, told: &Told) -> Topology {
             .collect(),
         nat: desired.nat.as_ref().map(nat),
         vrfs: vrfs(desired, told),
-        tunnels: BTreeMap::new(),
+        tunnels: desired
+            .tunnels
+            .iter()
+            .map(|(name, tunnel)| (name.to_string(), self::tunnel(tunnel)))
+            .collect(),
     }
 }
 
@@ -109,6 +114,23 @@ fn routed(interface: &DesiredInterface) -> RoutedSpec {
         mss_clamp: interface.mss_clamp,
         source_check: interface.source_check,
         owner: interface.owner.as_ref().map(ToString::to_string),
+        group: interface.split_horizon_group,
+    }
+}
+
+fn tunnel(tunnel: &DesiredTunnel) -> TunnelSpec {
+    TunnelSpec {
+        vni: tunnel.vni.get(),
+        vrf: tunnel.vtep.vrf.to_string(),
+        local: tunnel.vtep.address,
+        remote: tunnel.remote,
+        group_interface: tunnel.remote.is_multicast().then(|| tunnel.vtep.interface.to_string()),
+        port: tunnel.port,
+        ttl: tunnel.ttl,
+        dscp: tunnel.dscp,
+        checksum: tunnel.checksum,
+        mtu: tunnel.mtu.into(),
+        learn_peers: tunnel.learn_peers.then(LearnPeers::default),
     }
 }
 
@@ -142,7 +164,7 @@ fn bridge(bridge: &DesiredBridge) -> BridgeSpec {
         },
         members,
         static_macs: bridge.static_macs.iter().map(static_mac).collect(),
-        neighbours: BTreeMap::new(),
+        neighbours: bridge.neighbours.iter().map(|(address, at)| (*address, mac(*at))).collect(),
     }
 }
 

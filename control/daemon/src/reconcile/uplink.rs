@@ -32,6 +32,8 @@ pub struct Uplinks {
     reservation: Reservation,
     /// Ports of which it was said who else uses them.
     announced: PortSet,
+    /// The same of UDP ports of tunnels.
+    carried: PortSet,
     /// What was told last, so that it is told once.
     told: BTreeSet<String>,
 }
@@ -57,6 +59,7 @@ impl Uplinks {
             filters: opener.filters.clone(),
             reservation: Reservation::new(config.state.dir.join(RECORD)),
             announced: PortSet::new(),
+            carried: PortSet::new(),
             told: BTreeSet::new(),
         }
     }
@@ -126,10 +129,13 @@ impl Uplinks {
 
     /// Has what is ours go to the ports, in place where they are open.
     pub fn filter(&mut self, desired: &Desired) {
+        self.warn_of_tunnels(desired);
         let mappings = desired.nat.as_ref().map_or(&[][..], |nat| &nat.mappings);
         for Uplink { config: uplink, .. } in &self.all {
             let Some(state) = self.states.get(&uplink.device) else { continue };
-            let Some(filter) = filter(uplink, state, mappings) else { continue };
+            let tunnels =
+                desired.tunnels.values().filter(|tunnel| tunnel.vtep.interface == uplink.port_name());
+            let Some(filter) = filter(uplink, state, mappings, tunnels) else { continue };
             if let Err(error) = self.filters.set(&uplink.port_name(), filter) {
                 let error = format!("uplink {}: {error}", uplink.device);
                 if self.told.insert(error.clone()) {
@@ -137,6 +143,30 @@ impl Uplinks {
                 }
             }
         }
+    }
+
+    /// Tells who else uses UDP ports of tunnels on shared devices.
+    fn warn_of_tunnels(&mut self, desired: &Desired) {
+        let names: BTreeSet<_> = self
+            .all
+            .iter()
+            .map(|uplink| &uplink.config)
+            .filter(|uplink| uplink.shared)
+            .map(config::Uplink::port_name)
+            .collect();
+        let tunnels = desired.tunnels.values().filter(|tunnel| names.contains(&tunnel.vtep.interface));
+        let ports: PortSet = tunnels.map(|tunnel| tunnel.port..=tunnel.port).collect();
+        if self.carried == ports {
+            return;
+        }
+        let taken = in_use().within(&ports.clone().without(&self.carried));
+        if !taken.is_empty() {
+            tracing::warn!(
+                "UDP port {taken} is VXLAN's on an uplink and in use on this host, perhaps by a kernel's vxlan device: what comes for it \
+                 on the uplink's first address is the switch's now: give one of them another port"
+            );
+        }
+        self.carried = ports;
     }
 
     /// Gives reserved ports back.

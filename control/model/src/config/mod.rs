@@ -16,6 +16,7 @@ mod port;
 mod route;
 mod stream;
 mod uplink;
+mod vxlan;
 
 use std::path::PathBuf;
 
@@ -34,6 +35,7 @@ pub use port::{Afxdp, Packet, Pcap, Port, PortKind, Replay, Tap, XdpMode};
 pub use route::{Action, StaticRoute, StaticRoutes, Vrf};
 pub use stream::{Generator, Stream};
 pub use uplink::Uplink;
+pub use vxlan::{Remote, Vxlan};
 
 /// The MTU of ports and networks that do not say, in bytes.
 pub const DEFAULT_MTU: u16 = 1500;
@@ -76,6 +78,9 @@ pub struct Config {
     /// `[[uplink]]`
     #[serde(rename = "uplink")]
     pub uplinks: Vec<Uplink>,
+    /// `[[vxlan]]`
+    #[serde(rename = "vxlan")]
+    pub vxlans: Vec<Vxlan>,
 }
 
 impl Config {

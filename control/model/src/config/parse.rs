@@ -48,7 +48,7 @@ impl Config {
 
 /// Names of the sections.
 const SECTIONS: &str =
-    "buffers, workers, docker, api, state, port, bridge, vrf, interface, route, nat and uplink";
+    "buffers, workers, docker, api, state, port, bridge, vrf, interface, route, nat, uplink and vxlan";
 
 fn read(document: DeTable<'_>, problems: &mut Vec<Problem>) -> Config {
     let mut config = Config::default();
@@ -66,6 +66,7 @@ fn read(document: DeTable<'_>, problems: &mut Vec<Problem>) -> Config {
             "nat" => config.nat = read_one(value, problems),
             "route" => config.routes = list("route", value, problems, typed).into(),
             "uplink" => config.uplinks = list("uplink", value, problems, typed),
+            "vxlan" => config.vxlans = list("vxlan", value, problems, typed),
             other => {
                 let message = format!("{other:?}: there is no such section; there are {SECTIONS}");
                 problems.push(Problem { message, span: key.span() });

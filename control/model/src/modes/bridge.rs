@@ -65,6 +65,7 @@ fn leg(network: &Network, model: &Model, mac: MacAddr) -> Option<DesiredInterfac
         // Behind the switch it is the address that tells networks apart.
         source_check: true,
         owner: None,
+        split_horizon_group: 0,
     })
 }
 

@@ -49,6 +49,7 @@ pub(super) fn bridge(bridge: &Bridge) -> DesiredBridge {
         learn: bridge.learn,
         unknown_unicast: bridge.unknown_unicast,
         static_macs: bridge.static_macs.clone(),
+        neighbours: BTreeMap::new(),
         members: bridge.members.iter().map(|member| (member.port.clone(), membership(member))).collect(),
     }
 }
@@ -112,5 +113,6 @@ fn interface(
         mss_clamp: interface.mss_clamp,
         source_check: interface.source_check,
         owner: None,
+        split_horizon_group: 0,
     }
 }

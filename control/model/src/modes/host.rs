@@ -91,6 +91,7 @@ fn interface(mac: MacAddr, mtu: u16) -> DesiredInterface {
         mss_clamp: false,
         source_check: false,
         owner: None,
+        split_horizon_group: 0,
     }
 }
 

@@ -3,6 +3,7 @@
 mod bridge;
 pub(crate) mod configured;
 mod host;
+mod overlay;
 #[cfg(test)]
 mod tests;
 mod uplink;
@@ -25,10 +26,15 @@ pub fn desired_by(config: &Config, model: &Model, uplinks: &Uplinks) -> Desired 
     let mut desired = Desired::default();
     configured::add(config, &mut desired);
     uplink::add(config, uplinks, &mut desired);
+    overlay::configured(config, uplinks, &mut desired);
     let macs = model.gateway_macs();
     for network in model.networks.values() {
-        match network.options.mode {
-            Mode::Bridge => bridge::add(network, model, macs[&network.id], &mut desired),
+        let mac = macs[&network.id];
+        match (network.options.mode, &network.options.overlay) {
+            (Mode::Overlay, Some(overlay)) => {
+                overlay::add(network, overlay, model, mac, (config, uplinks), &mut desired);
+            }
+            (Mode::Bridge | Mode::Overlay, _) => bridge::add(network, model, mac, &mut desired),
         }
     }
     desired.added.clone_from(&model.routes);

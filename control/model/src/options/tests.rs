@@ -2,9 +2,19 @@ use super::*;
 
 const DOCKER_MTU: &str = "com.docker.network.driver.mtu";
 
+/// A host whose underlay `eth0` has 192.0.2.1 and 2001:db8::1.
+fn vtep(overlay: &Overlay) -> Result<Vtep, OverlayError> {
+    let text = r#"
+        port = [{ name = "eth0", kind = "null" }]
+        interface = [{ port = "eth0", addresses = ["192.0.2.1/24", "2001:db8::1/64"] }]
+    "#;
+    let config = crate::Config::parse("test", text, &crate::config::Host::default()).unwrap();
+    overlay.vtep(&config, &crate::Uplinks::new())
+}
+
 fn parse(options: &[(&str, &str)]) -> Result<NetworkOptions, String> {
     let options = options.iter().map(|&(name, value)| (name.into(), value.into())).collect();
-    NetworkOptions::parse(&options).map_err(|error| error.to_string())
+    NetworkOptions::parse(&options, vtep).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -29,6 +39,7 @@ fn all_options() {
         gateway_ipv6: GatewayMode::Routed,
         host_binding: "192.0.2.1".parse().ok(),
         uplink: None,
+        overlay: None,
     };
     assert_eq!(parsed.unwrap(), expected);
     assert_eq!(parse(&[]).unwrap(), NetworkOptions::default());
@@ -75,7 +86,7 @@ fn two_names_of_one_option_agree() {
 fn each_error_names_option_value_and_what_is_right() {
     for (name, value, right) in [
         ("mtu", "67", "a number from 68 to 65535"),
-        ("mode", "x", "bridge"),
+        ("mode", "x", "bridge or overlay"),
         ("attach", "", "tap, veth or afxdp"),
         ("masquerade", "on", "true or false"),
         ("icc", "yes", "true or false"),
@@ -88,8 +99,8 @@ fn each_error_names_option_value_and_what_is_right() {
     }
     let unknown = parse(&[("atach", "tap")]).unwrap_err();
     assert!(unknown.starts_with("option \"atach\": there is none of this name"), "{unknown}");
-    for names in names::ALL {
-        for name in names {
+    for names in names::ALL.iter().chain(&overlay::names::ALL) {
+        for name in *names {
             let name = name.trim_start_matches("com.docker.network.bridge.");
             assert!(unknown.contains(name), "{name} in {unknown}");
         }
@@ -112,4 +123,73 @@ fn state_has_what_is_not_the_default() {
     };
     let json = serde_json::to_string(&all).unwrap();
     assert_eq!(serde_json::from_str::<NetworkOptions>(&json).unwrap(), all);
+}
+
+/// Options of an overlay that is right, with others instead of them.
+fn overlay(others: &[(&'static str, &'static str)]) -> Result<NetworkOptions, String> {
+    let mut options: BTreeMap<_, _> =
+        [("mode", "overlay"), ("vni", "42"), ("underlay", "eth0"), ("peers", "192.0.2.2")].into();
+    options.extend(others.iter().copied());
+    parse(&options.into_iter().filter(|(_, value)| !value.is_empty()).collect::<Vec<_>>())
+}
+
+#[test]
+fn an_overlay_s_mtu_follows_its_underlay() {
+    let plain = overlay(&[]).unwrap();
+    assert_eq!((plain.mode, plain.mtu), (Mode::Overlay, 1450));
+    let segment = plain.overlay.unwrap();
+    assert_eq!((segment.vni.get(), segment.port, segment.ttl, segment.dscp), (42, 4789, Some(64), Some(0)));
+    assert!(!segment.learn_peers && segment.checksum.is_none());
+    assert_eq!(overlay(&[("peers", "2001:db8::2")]).unwrap().mtu, 1430);
+    assert_eq!(overlay(&[("mtu", "1400")]).unwrap().mtu, 1400);
+    let error = overlay(&[("mtu", "1451")]).unwrap_err();
+    let right = "a number from 68 to 1450: underlay eth0 takes 1500 bytes, of which VXLAN needs 50";
+    assert_eq!(error, format!("option mtu=\"1451\": must be {right}"));
+}
+
+#[test]
+fn an_overlay_has_all_its_options() {
+    let all = [
+        ("underlay", "192.0.2.1"),
+        ("peers", "192.0.2.2, 192.0.2.3"),
+        ("group", "239.0.0.42"),
+        ("port", "8472"),
+        ("ttl", "inherit"),
+        ("dscp", "46"),
+        ("checksum", "true"),
+    ];
+    let options = overlay(&all).unwrap();
+    let segment = options.overlay.clone().unwrap();
+    assert_eq!((segment.peers.len(), segment.port, segment.ttl, segment.dscp), (2, 8472, None, Some(46)));
+    assert!(segment.learn_peers, "where there is a group");
+    let json = serde_json::to_string(&options).unwrap();
+    assert_eq!(serde_json::from_str::<NetworkOptions>(&json).unwrap(), options);
+}
+
+#[test]
+fn what_is_no_overlay_is_refused() {
+    for (others, right) in [
+        (&[("vni", "")][..], "option mode=overlay: needs vni, from 1 to 16777215: the same on all hosts"),
+        (&[("vni", "16777216")], "option vni=\"16777216\": must be a number from 1 to 16777215"),
+        (&[("vni", "0")], "option vni=\"0\": must be a number from 1 to 16777215"),
+        (&[("mode", "bridge")], "option vni: goes with mode=overlay only, as do vni, underlay, peers"),
+        (&[("mode", "")], "option vni: goes with mode=overlay only, as do vni, underlay, peers"),
+        (&[("peers", "")], "option mode=overlay: needs peers, like 192.0.2.2, a multicast group"),
+        (&[("peers", "192.0.2.2,x")], "option peers=\"192.0.2.2,x\": must be addresses of other hosts"),
+        (&[("peers", "192.0.2.2,192.0.2.2")], "option peers: peer 192.0.2.2: is there twice"),
+        (&[("peers", "192.0.2.1")], "option peers: peer 192.0.2.1: is an address of this switch, on eth0"),
+        (&[("peers", "192.0.2.2,2001:db8::2")], "option peers: 2001:db8::2: all ends of a segment must be"),
+        (&[("peers", "239.0.0.1")], "option peers: peer 239.0.0.1: must be the address of one other host"),
+        (&[("group", "192.0.2.9")], "option group: group 192.0.2.9: must be a multicast address"),
+        (&[("underlay", "")], "option mode=overlay: needs an underlay, a routed [[interface]]"),
+        (&[("underlay", "eth7")], "option underlay: underlay \"eth7\": must be a routed [[interface]]"),
+        (&[("underlay", "192.0.2.9")], "option underlay: 192.0.2.9: must be an address of a routed"),
+        (&[("icc", "false")], "option icc=false: goes with mode=bridge only"),
+        (&[("ttl", "0")], "option ttl=\"0\": must be 1 to 255, or inherit"),
+        (&[("dscp", "64")], "option dscp=\"64\": must be 0 to 63, or inherit"),
+        (&[("port", "0")], "option port=\"0\": must be a UDP port from 1 to 65535"),
+    ] {
+        let error = overlay(others).unwrap_err();
+        assert!(error.starts_with(right), "{error}");
+    }
 }

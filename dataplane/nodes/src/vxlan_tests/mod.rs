@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
-use paceline_graph::{Action, Adjacencies, Capabilities, IpVersion, L3, Link, Tunnel, TunnelEnds, Vrf};
+use paceline_graph::{Action, Adjacencies, Capabilities, IpVersion, L3, Link, Tunnel, TunnelEnds, Vrf, Zone};
 use paceline_tables::{Rib4, Rib6};
 use paceline_wire::ethernet::{HEADER_LEN, Mac};
 
@@ -61,7 +61,7 @@ fn switch(v6: bool, own: u8, other: u8) -> Rig {
     for port in [UNDERLAY, SECOND] {
         rig.interface(port, Features { routed: true, ..features }, |i| {
             let l3 = L3 { mac: mac(own), address4: None, address6: None, mtu: 1600 };
-            (i.l3, i.mtu, i.isolated) = (Some(l3), 1600, port == SECOND);
+            (i.l3, i.mtu, i.zone) = (Some(l3), 1600, Zone::new(0, port == SECOND));
         });
     }
     let link = |interface| Link { interface, mtu: 1600, source: mac(own), version };

@@ -14,6 +14,7 @@ mod tunnels;
 mod views;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use paceline_buf::{Pool, PoolConfig};
 use paceline_graph::{Capabilities, Capture, InterfaceCounters, MAX_INTERFACES, Punt};
 use paceline_ports::{LinkState, Port};
+use paceline_router::Frame;
 use paceline_wire::ethernet::Mac;
 
 use crate::bridges::Domains;
@@ -337,6 +339,19 @@ impl Engine {
             tracing::error!("memory of routes is not used again, or a tunnel not made: {error}");
         }
         self.strangers_met();
+    }
+
+    /// Tells everybody in the bridge of an interface that a station is behind it from now on, as that would say itself: its Ethernet
+    /// address is learned there, and who knew another one for one of its addresses takes it (RFC 5227 §3, RFC 4861 §7.2.6).
+    /// For members without VLANs.
+    pub fn announce(&mut self, interface: &str, mac: Mac, addresses: &[IpAddr]) {
+        let Some(index) = self.find(interface) else { return };
+        let mut routing = self.routing();
+        for frame in addresses.iter().filter_map(|address| Frame::announcement_of_host(mac, *address)) {
+            routing.say(index, frame);
+        }
+        drop(routing);
+        self.server.iter().for_each(Server::wake);
     }
 
     /// Has an echo request sent. What becomes of it is for [`ping_answer`](Engine::ping_answer) to tell, within 10 s.

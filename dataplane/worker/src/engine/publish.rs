@@ -288,8 +288,8 @@ fn bridges(topology: &Topology, is_open: impl Fn(&str) -> bool) -> BTreeMap<Stri
     let mut bridges = topology.bridges.clone();
     for (name, spec, bridge, vlan) in bridge_legs(topology) {
         let Some(bridge) = bridges.get_mut(bridge) else { continue };
-        let member =
-            MemberSpec { vlan: vlan.map_or(VlanSpec::Unaware, VlanSpec::Access), ..MemberSpec::default() };
+        let vlan_spec = vlan.map_or(VlanSpec::Unaware, VlanSpec::Access);
+        let member = MemberSpec { vlan: vlan_spec, group: spec.group, isolated: false };
         bridge.members.insert(bridge_end(name), member);
         if is_open(name) {
             let mac = spec.mac.unwrap_or_else(|| mac_of(name));

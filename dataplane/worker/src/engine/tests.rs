@@ -1,5 +1,6 @@
 //! The engine with real worker threads and memory ports.
 
+mod announce;
 mod faults;
 mod routing;
 mod tunnels;

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use paceline_buf::Packet;
+use paceline_router::Frame;
 use paceline_router::groups::Groups;
 use paceline_router::local::Local;
 use paceline_router::neighbour::{Action, Neighbours, Settings};
@@ -82,6 +83,8 @@ pub(crate) struct Routing {
     groups: Groups,
     strangers: Strangers,
     pings: Pings,
+    /// Words of stations that are still to be said, each with the station's interface.
+    words: Vec<(u16, Frame)>,
     /// A packet that is being looked at.
     scratch: Vec<u8>,
     started: Instant,
@@ -109,6 +112,7 @@ impl Routing {
             groups: Groups::new(RandomState::new().hash_one(0)),
             strangers: Strangers::default(),
             pings: Pings::default(),
+            words: Vec::new(),
             scratch: Vec::new(),
             started: Instant::now(),
         }
@@ -120,6 +124,11 @@ impl Routing {
         let mut routes = self.missing.iter().filter(|route| Some(route.table) == at);
         let route = || routes.find(|route| is_meant(&route.prefix)).map(|route| &route.why);
         self.unmade.get(vrf).or_else(route).cloned()
+    }
+
+    /// Has a bridge take in what a station would say of itself, as if that had said it.
+    pub(crate) fn say(&mut self, interface: u16, frame: Frame) {
+        self.words.push((interface, frame));
     }
 
     /// Time, as neighbours count it.

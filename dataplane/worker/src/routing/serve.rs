@@ -107,10 +107,20 @@ impl Routing {
         }
         self.serve_pings(way);
         self.act(now, way);
+        self.serve_words(way);
         self.serve_groups(now, way);
         self.serve_strangers(way);
         let locals = self.locals.values().filter_map(Local::next_deadline);
         locals.chain(self.neighbours.next_deadline()).chain(self.groups.next_deadline()).min()
+    }
+
+    fn serve_words(&mut self, way: &mut Way) {
+        for (interface, frame) in self.words.drain(..) {
+            if let Some(mut packet) = way.packet(&frame) {
+                packet.rx = interface;
+                way.send(hop::L2_BRIDGE, packet);
+            }
+        }
     }
 
     /// Frees the packets that still wait for a neighbour or a tunnel.

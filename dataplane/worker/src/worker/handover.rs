@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
 use paceline_buf::Packet;
-use paceline_graph::{Handed, Hop, Reason};
+use paceline_graph::{Handed, Hop, NO_DOMAIN, Reason};
+use paceline_nodes::hop;
 
 use super::{HANDOFF, Worker, send};
 use crate::idle::WakeUp;
@@ -101,7 +102,15 @@ impl Worker {
         if self.rx.is_empty() {
             return;
         }
-        let Some(interface) = hop.as_port() else { return self.run_graph(hop) };
+        let Some(interface) = hop.as_port() else {
+            if hop == hop::L2_BRIDGE {
+                // What control says in a station's place. Bridges have other numbers with each snapshot.
+                for packet in self.rx.as_mut_slice() {
+                    packet.domain = self.snapshot.interface(packet.rx).map_or(NO_DOMAIN, |i| i.domain);
+                }
+            }
+            return self.run_graph(hop);
+        };
         if let Some(slot) = self.slots.get_mut(interface as usize).and_then(Option::as_mut) {
             let counters = &slot.counters[self.number];
             send(slot.port.as_mut(), counters, &mut self.cache, &mut self.rx, self.graph.trace());

@@ -39,8 +39,7 @@ pub fn filter() -> Filter {
         macs: [OUR_MAC].into(),
         addresses: [OURS4, OURS6].map(ip).into(),
         shared: [HOST4, HOST6].map(|host| (ip(host), 40_000..=49_999)).into(),
-        services: service(TCP, 8080).into_iter().chain(service(UDP, 53)).collect(),
-        vxlan: Some(4789),
+        services: [service(TCP, 8080), service(UDP, 53), service(UDP, 4789)].into_iter().flatten().collect(),
     }
 }
 

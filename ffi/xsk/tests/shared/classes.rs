@@ -207,7 +207,7 @@ fn too_much_changes_nothing() {
     assert!(uplink.program.would_take(&v4(HOST4, TCP, &ports(9, 8080))).unwrap());
     let service = |port| Service { address: ip(HOST4), protocol: TCP, port };
     let services = (0..=u16::MAX).map(service).collect();
-    let all = Filter { services, addresses: many(4096), vxlan: None, ..filter() };
+    let all = Filter { services, addresses: many(4096), ..filter() };
     uplink.handle.set(&all).unwrap();
     let shifted = |number: u32| (number + 5000).to_be_bytes().into();
     uplink.handle.set(&Filter { addresses: (0..4096).map(shifted).collect(), ..all }).unwrap();

@@ -114,7 +114,6 @@ impl Twin {
         let port = u16::from_be_bytes([port[0], port[1]]);
         self.filter.shared[&address].contains(&port)
             || self.filter.services.contains(&Service { address, protocol, port })
-            || protocol == 17 && self.filter.vxlan == Some(port)
     }
 }
 

@@ -14,6 +14,8 @@ mod nat;
 mod neighbours;
 mod networks;
 pub mod operator;
+mod overlay_networks;
+mod overlays;
 mod restart;
 mod routes;
 mod routing;
@@ -63,6 +65,8 @@ pub fn all() -> impl Iterator<Item = Named> {
         ("routing", routing::CASES),
         ("neighbours", neighbours::CASES),
         ("routes", routes::CASES),
+        ("overlays", overlays::CASES),
+        ("overlay_networks", overlay_networks::CASES),
     ];
     files.into_iter().flat_map(|(file, cases)| cases.iter().map(move |(name, case)| (file, *name, *case)))
 }

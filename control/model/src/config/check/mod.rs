@@ -45,6 +45,7 @@ mod interface;
 mod nat;
 mod route;
 mod uplink;
+mod vxlan;
 
 /// Collects problems, each with the place of the value it is about.
 struct Checks<'t> {
@@ -95,6 +96,7 @@ pub(super) fn problems(config: &Config, host: &Host, document: &DeTable<'_>) -> 
     route::routes(config, &mut checks);
     nat::nat(config, &mut checks);
     uplink::uplinks(config, &mut checks);
+    vxlan::vxlans(config, &mut checks);
     checks.problems
 }
 
@@ -150,6 +152,7 @@ fn reserved(name: &PortName, what: &str, path: &[Step], checks: &mut Checks<'_>)
         (PortName::DOCKER, "Docker's endpoints"),
         (PortName::BVI, "Docker's gateways"),
         (PortName::UPLINK, "uplinks"),
+        (PortName::VXLAN, "VXLAN tunnels"),
     ] {
         checks.expect(!text.starts_with(prefix), path, || {
             format!("{what} {text:?}: names that begin with {prefix:?} are those of {whose}")

@@ -41,6 +41,7 @@ fn routed(n: u8, over: OverSpec, address: &str, neighbours: &[(&str, u8)]) -> Ro
         mss_clamp: false,
         source_check: false,
         owner: None,
+        group: 0,
     }
 }
 

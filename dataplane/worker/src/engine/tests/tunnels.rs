@@ -49,6 +49,7 @@ fn spec(tunnels: &[(&str, TunnelSpec)]) -> Topology {
         mss_clamp: false,
         source_check: false,
         owner: None,
+        group: 0,
     };
     topology.routed.insert("u".into(), routed);
     topology

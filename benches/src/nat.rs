@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use paceline_graph::nat::{NatClass, NatSide};
+use paceline_graph::SessionClass;
+use paceline_graph::nat::NatSide;
 use paceline_graph::{Adjacencies, IpVersion, Link, Nat, NatConfig, NatLimits, Vrf};
 use paceline_ports::{Addresses, GeneratorConfig, Sizes, Span, StreamConfig};
 use paceline_tables::{Address, Rib4, Rib6, State, Tuple};
@@ -119,7 +120,7 @@ fn fill<T: Address>(
     let mut order: Vec<u32> = (0..flows).collect();
     fastrand::Rng::with_seed(SEED).shuffle(&mut order);
     let state =
-        State { seen: nat.now(), generation: nat.generation, class: NatClass::UdpNew as u8, track: 0 };
+        State { seen: nat.now(), generation: nat.generation, class: SessionClass::UdpNew as u8, track: 0 };
     for flow in order {
         let ports = Tuple::<T>::join(HOST_PORT, REMOTE_PORT);
         let before = Tuple { source: add(host, flow), destination: remote, ports, protocol: 17 };

@@ -22,8 +22,9 @@ pub use engine::{Engine, EngineConfig, EngineError};
 pub use idle::{Mode, WakeUp};
 pub use routing::{PingError, PingRequest, PingTicket};
 pub use spec::{
-    BridgeSpec, InterfaceSpec, MemberSpec, OverSpec, PathSpec, RouteSpec, RoutedSpec, Topology, VlanSpec,
-    VrfSpec,
+    BridgeSpec, FilterSpec, GuardSpec, InterfaceSpec, MatchSpec, MemberSpec, OverSpec, PathSpec, PolicerSpec,
+    PolicySpec, RouteSpec, RoutedSpec, RuleSpec, SessionSpec, StormSpec, TierSpec, Topology, Verdict,
+    VlanSpec, VrfSpec,
 };
 pub use view::{
     BridgeView, DropView, InterfaceView, MacView, NatSessionView, NatView, NeighbourView, NodeView, PingView,

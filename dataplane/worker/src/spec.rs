@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+pub use paceline_graph::filter::{
+    FilterSpec, GuardSpec, MatchSpec, PolicerSpec, PolicySpec, RuleSpec, SessionSpec, StormSpec, TierSpec,
+    Verdict,
+};
 use paceline_graph::{NatConfig, UnknownUnicast};
 use paceline_wire::ethernet::Mac;
 
@@ -20,6 +24,12 @@ pub struct Topology {
     pub vrfs: BTreeMap<String, VrfSpec>,
     /// Address translation; its number of workers is the engine's to say.
     pub nat: Option<NatConfig>,
+    /// Filters by interface, bridged or routed.
+    pub filters: BTreeMap<String, FilterSpec>,
+    /// Identities of addresses, 1 to 16 777 215, by the longest prefix; in groups by name, which [`FilterSpec::groups`] uses.
+    pub groups: BTreeMap<String, BTreeMap<IpNet, u32>>,
+    /// How flows of stateful policies are remembered.
+    pub sessions: SessionSpec,
 }
 
 /// A routed interface.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use paceline_graph::{NatConfig, NatLimits, NatMapping, NatTimeouts, UnknownUnicast};
+use paceline_graph::{NatConfig, NatLimits, NatMapping, SessionTimeouts, UnknownUnicast};
 use paceline_model::config::{self, Nat, StaticMac, UnknownUnicast as Configured};
 use paceline_model::{
     Desired, DesiredBridge, DesiredInterface, DesiredVrf, MacAddr, Membership, Over, Path, Route, VlanMode,
@@ -32,6 +32,7 @@ pub fn topology(desired: &Desired) -> Topology {
             .collect(),
         nat: desired.nat.as_ref().map(nat),
         vrfs: desired.vrfs.iter().map(|(name, vrf)| (name.to_string(), self::vrf(vrf))).collect(),
+        ..Topology::default()
     }
 }
 
@@ -56,7 +57,7 @@ fn nat(nat: &Nat) -> NatConfig {
         ports: nat.ports.first()..=nat.ports.last(),
         inside: nat.inside.clone(),
         mappings: nat.mappings.iter().map(mapping).collect(),
-        timeouts: NatTimeouts {
+        timeouts: SessionTimeouts {
             tcp_established: nat.tcp_established_s,
             tcp_transitory: nat.tcp_transitory_s,
             udp: nat.udp_s,

@@ -4,8 +4,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering::Relaxed;
 
 use paceline_buf::Packet;
-use paceline_graph::nat::{INBOUND, NatClass, STATIC, TWICE};
-use paceline_graph::{Context, Reason};
+use paceline_graph::nat::{INBOUND, STATIC, TWICE};
+use paceline_graph::{Context, Reason, SessionClass};
 use paceline_tables::{Address, Session, Tuple};
 use paceline_wire::flow::{Kind, SCTP};
 use paceline_wire::{icmpv4, icmpv6};
@@ -146,7 +146,7 @@ impl<F: NatFamily, const OUT: bool> Slow<F, OUT> {
                 work.table.counters.expired.add(1);
                 return Ok(());
             }
-            if NatClass::makes_way(state.class) && weakest.is_none_or(|(seen, _)| state.seen < seen) {
+            if SessionClass::makes_way(state.class) && weakest.is_none_or(|(seen, _)| state.seen < seen) {
                 weakest = Some((state.seen, session));
             }
         }
@@ -207,14 +207,14 @@ fn begin<'a, F: NatFamily>(
 /// Ends the session that was not used for the longest time, of those that make way: never one that both sides have used.
 fn make_way<F: NatFamily>(work: &Work<'_, F>) -> Result<(), Reason> {
     let Work { nat, side, table, .. } = *work;
-    let oldest = |class: NatClass| table.sessions.oldest(class as u8);
+    let oldest = |class: SessionClass| table.sessions.oldest(class as u8);
     let over = |session: &Session<'_, F::Address>| nat.left(session.state(), work.now).is_none();
-    if let Some(session) = NatClass::ALL.into_iter().filter_map(oldest).find(over) {
+    if let Some(session) = SessionClass::ALL.into_iter().filter_map(oldest).find(over) {
         nat.end(side, table, session);
         table.counters.expired.add(1);
         return Ok(());
     }
-    let weak = NatClass::ALL.into_iter().filter(|class| NatClass::makes_way(*class as u8));
+    let weak = SessionClass::ALL.into_iter().filter(|class| SessionClass::makes_way(*class as u8));
     let Some(session) = weak.filter_map(oldest).min_by_key(|session| session.state().seen) else {
         table.counters.table_full.add(1);
         return Err(Reason::NatTableFull);

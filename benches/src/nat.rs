@@ -72,7 +72,8 @@ pub fn nat(params: NatFlows, method: Method) -> Result<Report, BenchError> {
     adjacencies.get(1).forward(link, Mac(0x0600_0000_0001));
     let vrf = Vrf { name: "bench".into(), fib4: Arc::clone(rib4.fib()), fib6: Arc::clone(rib6.fib()) };
     let mac = Mac(0x0200_0000_0000);
-    let routing = Routing { vrf, adjacencies: Arc::new(adjacencies), mac, nat: Some(Arc::clone(&nat)) };
+    let routing =
+        Routing { vrf, adjacencies: Arc::new(adjacencies), mac, nat: Some(Arc::clone(&nat)), filtered: None };
     let addresses = if is_v4 {
         Addresses::V4 { source: Span::new(V4[0], params.flows), destination: Span::one(V4[2]) }
     } else {
@@ -123,7 +124,7 @@ fn fill<T: Address>(
         State { seen: nat.now(), generation: nat.generation, class: SessionClass::UdpNew as u8, track: 0 };
     for flow in order {
         let ports = Tuple::<T>::join(HOST_PORT, REMOTE_PORT);
-        let before = Tuple { source: add(host, flow), destination: remote, ports, protocol: 17 };
+        let before = Tuple { source: add(host, flow), destination: remote, ports, protocol: 17, scope: 0 };
         let ports = Tuple::<T>::join((1024 + flow % PORTS) as u16, REMOTE_PORT);
         let after = Tuple { source: add(outside, flow / PORTS), ports, ..before };
         if table.sessions.insert(&before, &after, 0, state).is_err() {

@@ -17,7 +17,7 @@ mod graph;
 mod hop;
 pub mod nat;
 mod reason;
-mod session;
+pub mod session;
 mod snapshot;
 mod trace;
 

@@ -16,6 +16,7 @@ use paceline_wire::ethernet::Mac;
 
 use crate::adjacency::Adjacencies;
 use crate::counters::InterfaceCounters;
+use crate::filter::{Filter, Flows};
 use crate::hop::Hop;
 use crate::nat::Nat;
 
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub adjacencies: Arc<Adjacencies>,
     /// Address translation, if there is any.
     pub nat: Option<Arc<Nat>>,
+    /// What filters share, if there are any.
+    pub flows: Option<Arc<Flows>>,
     /// Where packets wait that are for the switch itself.
     pub punt: Option<Arc<Punt>>,
 }
@@ -97,6 +100,8 @@ pub struct Interface {
     pub isolated: bool,
     /// VLAN handling, if the port is VLAN-aware.
     pub vlan: Option<Arc<VlanPort>>,
+    /// What it lets in and out, if it does not let all.
+    pub filter: Option<Arc<Filter>>,
     /// What the port can do to unfinished packets.
     pub capabilities: Capabilities,
     /// Where a running capture wants copies of its frames.
@@ -210,6 +215,8 @@ pub enum UnknownUnicast {
 pub struct Bridge {
     /// Its name; `name.vlan` for a VLAN of a bridge.
     pub name: Arc<str>,
+    /// The VLAN, or 0.
+    pub vlan: u16,
     /// Where its addresses are.
     pub macs: Arc<MacTable>,
     /// Whether source addresses are learned.

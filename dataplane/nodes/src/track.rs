@@ -1,11 +1,9 @@
-//! What becomes of a session with each packet: how long it lives, and whether it makes way for others.
+//! What becomes of a session, of address translation or of a filter, with each packet: how long it lives, and whether it makes way for others.
 
 use paceline_graph::SessionClass;
 use paceline_tables::State;
-use paceline_wire::tcp::{self, FIN, SYN};
+use paceline_wire::tcp::{self, FIN, RST, SYN};
 use paceline_wire::{icmpv4, icmpv6};
-
-use super::family::RST;
 
 /// A SYN was seen from the side that began; shifted by one, from the other side.
 const OPENED: u8 = 1;
@@ -79,9 +77,9 @@ pub fn is_steady(state: State, protocol: u8, flags: u8, back: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use paceline_wire::tcp::ACK;
 
-    const ACK: u8 = 0x10;
+    use super::*;
 
     /// The class after these packets, of which the first begins the session.
     fn after(packets: &[(u8, bool)]) -> u8 {

@@ -82,6 +82,7 @@ impl Domains {
                 let domain = domain.with(spec.mac_age_s, statics);
                 numbers.insert(vlan, list.len() as u16);
                 list.push(Bridge {
+                    vlan: vlan.unwrap_or_default(),
                     name: vlan.map_or_else(|| name.as_str().into(), |v| format!("{name}.{v}").into()),
                     macs: Arc::clone(&domain.macs),
                     learn: spec.learn,

@@ -27,7 +27,7 @@ pub use spec::{
     VlanSpec, VrfSpec,
 };
 pub use view::{
-    BridgeView, DropView, InterfaceView, MacView, NatSessionView, NatView, NeighbourView, NodeView, PingView,
-    RouteView, VrfView, WorkerView,
+    BridgeView, DropView, FilterView, FlowEventView, FlowSessionView, FlowsView, InterfaceView, MacView,
+    NatSessionView, NatView, NeighbourView, NodeView, PingView, RouteView, RuleView, VrfView, WorkerView,
 };
 pub use worker::{Handover, Link, Turn, Worker, WorkerCounters};

@@ -97,6 +97,18 @@ pub enum Verdict {
     Pass,
 }
 
+impl Verdict {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Verdict::Permit => "permit",
+            Verdict::Deny => "deny",
+            Verdict::Reject => "reject",
+            Verdict::Pass => "pass",
+        }
+    }
+}
+
 /// Which packets a rule is for. What is not set may be anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MatchSpec {

@@ -24,7 +24,7 @@ pub use side::{NatSide, NatTable};
 pub use view::{NatSession, NatTotals};
 
 use crate::counters::Count;
-use crate::session::{SessionClass, SessionClock, SessionTimeouts};
+use crate::session::{SessionClock, SessionTimeouts, over};
 
 /// Flag of a session: its destination is translated, as of one that began outside.
 pub const INBOUND: u8 = 1;
@@ -36,7 +36,7 @@ pub const TWICE: u8 = 4;
 /// Slots that one sweep looks at.
 const SWEEP: u32 = 64;
 /// Sessions that one sweep ends because of their age.
-const ENDS: u32 = 16;
+const ENDS: usize = 16;
 
 /// What one worker counts of one version of IP. Packets that it drops are counted at the nodes.
 #[derive(Debug, Default)]
@@ -148,6 +148,11 @@ impl Nat {
         self.timeouts.left(state, now)
     }
 
+    /// How long sessions live.
+    pub fn timeouts(&self) -> &SessionTimeouts {
+        &self.timeouts
+    }
+
     /// Ends a session of the worker that calls this.
     pub fn end<T: Address>(&self, side: &NatSide<T>, table: &NatTable<T>, session: Session<'_, T>) {
         let (before, after) = session.flows();
@@ -159,21 +164,11 @@ impl Nat {
     /// allow. To be called for each vector, or it ends none.
     #[inline]
     pub fn tidy<T: Address>(&self, side: &NatSide<T>, table: &NatTable<T>, now: u32) {
-        let is_over = |class: SessionClass| {
-            let oldest = table.sessions.oldest(class as u8);
-            oldest.filter(|session| self.left(session.state(), now).is_none())
-        };
         let is_swept = table.swept.load(Relaxed) == u32::from(self.generation);
-        if is_swept && SessionClass::ALL.into_iter().all(|class| is_over(class).is_none()) {
-            return;
-        }
-        let mut ends = ENDS;
-        for class in SessionClass::ALL {
-            while let Some(session) = is_over(class).filter(|_| ends > 0) {
-                self.end(side, table, session);
-                table.counters.expired.add(1);
-                ends -= 1;
-            }
+        for _ in 0..ENDS {
+            let Some(session) = over(&table.sessions, &self.timeouts, now) else { break };
+            self.end(side, table, session);
+            table.counters.expired.add(1);
         }
         if !is_swept {
             self.sweep(side, table);

@@ -2,7 +2,7 @@
 
 mod clock;
 
-use paceline_tables::State;
+use paceline_tables::{Address, Session, Sessions, State};
 
 pub use clock::SessionClock;
 
@@ -86,4 +86,22 @@ impl SessionTimeouts {
         // One second more than the timeout, as the second of the last packet may have been its last moment.
         timeout.saturating_add(1).checked_sub(now.saturating_sub(state.seen)).filter(|left| *left > 0)
     }
+}
+
+/// A session that is over, if there is one.
+pub fn over<'a, T: Address>(
+    sessions: &'a Sessions<T>,
+    timeouts: &SessionTimeouts,
+    now: u32,
+) -> Option<Session<'a, T>> {
+    let oldest = |class: SessionClass| sessions.oldest(class as u8);
+    let is_over = |session: &Session<'_, T>| timeouts.left(session.state(), now).is_none();
+    SessionClass::ALL.into_iter().filter_map(oldest).find(is_over)
+}
+
+/// The session that was not used for the longest time, of those that make way: never one that both sides have used.
+pub fn weakest<T: Address>(sessions: &Sessions<T>) -> Option<Session<'_, T>> {
+    let weak = SessionClass::ALL.into_iter().filter(|class| SessionClass::makes_way(*class as u8));
+    let oldest = |class: SessionClass| sessions.oldest(class as u8);
+    weak.filter_map(oldest).min_by_key(|session| session.state().seen)
 }

@@ -2,6 +2,7 @@
 
 use paceline_buf::PoolError;
 use paceline_graph::MAX_INTERFACES;
+use paceline_graph::filter::FilterError;
 
 use super::trace::MAX_TRACES;
 
@@ -50,6 +51,9 @@ pub enum EngineError {
         /// Workers.
         workers: usize,
     },
+    /// Filters that cannot be.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     /// A worker's thread ended or hangs.
     #[error("worker {0} does not answer; the log says why")]
     Worker(usize),

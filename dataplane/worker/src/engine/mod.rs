@@ -5,6 +5,7 @@
 
 mod capture;
 mod error;
+mod filters;
 mod nat;
 mod orders;
 mod publish;
@@ -30,6 +31,7 @@ use crate::spec::Topology;
 use crate::view::PingView;
 use crate::worker::{Link, Worker};
 pub use error::EngineError;
+use filters::Filtering;
 use nat::Translation;
 use orders::PATIENCE;
 use trace::Tracing;
@@ -97,6 +99,7 @@ pub struct Engine {
     bridges: BTreeMap<u16, String>,
     routing: Arc<Mutex<Routing>>,
     translation: Translation,
+    filtering: Filtering,
     punt: Arc<Punt>,
     /// There from the start on, but for the time that workers are started.
     server: Option<Server>,
@@ -133,6 +136,7 @@ impl Engine {
             bridges: BTreeMap::new(),
             routing: Arc::new(Mutex::new(Routing::new())),
             translation: Translation::default(),
+            filtering: Filtering::default(),
             punt: Arc::new(Punt::new(PUNT)),
             server: None,
             tracing: Tracing::default(),
@@ -276,8 +280,10 @@ impl Engine {
     /// What stays keeps its learned addresses and counters. Names of interfaces that are not attached are passed over.
     ///
     /// # Errors
-    /// A worker that does not answer. It goes over to the new configuration when it can.
+    /// Filters that cannot be: then nothing has changed. A worker that does not answer: it goes over to the new configuration when
+    /// it can.
     pub fn configure(&mut self, topology: Topology) -> Result<(), EngineError> {
+        self.prepare_filters(&topology)?;
         self.topology = topology;
         for attached in self.interfaces.iter_mut().flatten().filter(|attached| attached.peer.is_none()) {
             attached.mtu = self.topology.interfaces.get(&*attached.name).map(|spec| spec.mtu);

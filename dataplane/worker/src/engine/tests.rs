@@ -1,6 +1,7 @@
 //! The engine with real worker threads and memory ports.
 
 mod faults;
+mod filters;
 mod routing;
 
 use std::collections::BTreeMap;

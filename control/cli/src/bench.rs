@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use clap::{Args as ClapArgs, Subcommand};
-use paceline_bench::{Ip, IpVersion, L2Bridge, Lengths, Method, NatFlows, Reconfigure};
+use paceline_bench::{AclRules, Ip, IpVersion, L2Bridge, Lengths, Method, NatFlows, Reconfigure};
 
 use crate::fail::Fail;
 use crate::table::{print_json, say};
@@ -21,6 +21,7 @@ Examples:
   paceline bench ip4 --routes 500000 --dfz
   paceline bench reconfigure --routes 100000
   paceline bench nat44 --flows 10000
+  paceline bench acl --rules 1000 --mixed
   taskset -c 1 paceline bench l2-bridge --macs 100000 --windows 200")]
 pub struct Bench {
     /// What to measure
@@ -72,6 +73,26 @@ pub enum Scenario {
     Nat44 {
         #[command(flatten)]
         flows: Flows,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Filter IPv4 packets by a policy, and route them
+    Acl {
+        /// Rules that permit, each a network of its own, 1 to 60000; all else is denied
+        #[arg(long, default_value_t = 1)]
+        rules: u32,
+        /// Rules look at different fields; else all look at the same
+        #[arg(long)]
+        mixed: bool,
+        /// Flows are remembered, and all are known from the start
+        #[arg(long)]
+        stateful: bool,
+        /// Destinations, drawn from the rules by chance: 1 to 1000000
+        #[arg(long, default_value_t = 10_000)]
+        flows: u32,
+        /// Bytes of a frame without its checksum, 64 to 1514
+        #[arg(long, default_value_t = 64)]
+        size: u16,
         #[command(flatten)]
         how: How,
     },
@@ -173,6 +194,10 @@ pub fn bench(options: &Bench) -> Result<(), Fail> {
         }
         Scenario::Nat44 { flows, how } => {
             (how, paceline_bench::nat(flows.scenario(IpVersion::V4), how.method()))
+        }
+        Scenario::Acl { rules, mixed, stateful, flows, size, how } => {
+            let params = AclRules { rules, mixed, stateful, flows, size };
+            (how, paceline_bench::acl(params, how.method()))
         }
         Scenario::Nat66 { flows, how } => {
             (how, paceline_bench::nat(flows.scenario(IpVersion::V6), how.method()))

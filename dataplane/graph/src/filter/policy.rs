@@ -171,20 +171,21 @@ impl Policy {
         self.rules.get(number as usize).is_some_and(|rule| rule.more.is(&facts()))
     }
 
-    /// Whether a rule does no more than permit, and how it is counted.
+    /// Whether a rule does no more than permit.
     #[inline(always)]
-    pub fn permits(&self, worker: usize, number: u32, bytes: usize) -> bool {
-        let is_plain = self.plain.get(number as usize).copied().unwrap_or(false);
-        if is_plain {
-            self.count(worker, number, bytes);
-        }
-        is_plain
+    pub fn is_plain(&self, number: u32) -> bool {
+        self.plain.get(number as usize).copied().unwrap_or(false)
+    }
+
+    /// What a worker counts of each rule.
+    #[inline(always)]
+    pub fn counters(&self, worker: usize) -> &[RuleCounters] {
+        self.counters.get(worker).map_or(&[], |counters| counters)
     }
 
     /// Counts a packet under a rule.
-    #[inline(always)]
-    pub fn count(&self, worker: usize, number: u32, bytes: usize) {
-        if let Some(counters) = self.counters.get(worker).and_then(|all| all.get(number as usize)) {
+    fn count(&self, worker: usize, number: u32, bytes: usize) {
+        if let Some(counters) = self.counters(worker).get(number as usize) {
             counters.packets.add(1);
             counters.bytes.add(bytes as u64);
         }

@@ -21,7 +21,7 @@ mod judge;
 mod tests;
 
 use paceline_buf::{Packet, VECTOR_SIZE, Vector};
-use paceline_graph::filter::{Facts, Filter, FlowTable, Flows, JUDGED, LEFT, PolicyAddress};
+use paceline_graph::filter::{Facts, Filter, FlowTable, Flows, JUDGED, LEFT, PolicyAddress, RuleCounters};
 use paceline_graph::{Context, Hop, Node, Reason, Snapshot};
 use paceline_tables::{Reader, State, Tuple};
 use paceline_wire::ethernet::{self, HEADER_LEN, Mac};
@@ -29,7 +29,7 @@ use paceline_wire::tcp;
 
 use crate::nat::NatFamily;
 use crate::{Ip4, Ip6, hop, refuse, track};
-pub(crate) use effects::past_filters;
+pub(crate) use effects::{copy, past_filters, set_dscp};
 use judge::Slow;
 
 /// Packets that the passes go over at a time, whose lines then stay in the first-level cache.
@@ -324,19 +324,47 @@ impl<F: AclFamily, const OUT: bool> Lane<F, OUT> {
     fn ruled(work: &Work<'_>, packets: &[Packet], todo: u64) -> u64 {
         let Some(policy) = &work.filter.policies[usize::from(OUT)] else { return todo };
         let groups = work.filter.groups.as_deref().filter(|_| policy.uses_groups);
-        let mut done = 0;
+        let counters = policy.counters(work.worker);
+        let (mut done, mut run) = (0, Run::default());
         for (i, packet) in packets.iter().enumerate() {
             let Some(flow) = plain::<F>(packet.data()) else { continue };
             let identity = groups.map_or(0, |groups| F::Address::identity(groups, peer::<F, OUT>(&flow)));
-
             let rule = F::Address::find(policy, &flow, identity, 0, || {
                 let ip = packet.data().get(HEADER_LEN..).unwrap_or_default();
                 facts(work, packet, if flow.protocol == tcp::PROTOCOL { F::flags(ip) } else { 0 })
             });
-            let bytes = if packet.is_plain() { packet.len() } else { packet.total_len() };
-            done |= u64::from(policy.permits(work.worker, rule, bytes)) << i;
+            if !policy.is_plain(rule) {
+                continue;
+            }
+            done |= 1 << i;
+            if rule != run.rule {
+                run.end(counters);
+                run = Run { rule, packets: 0, bytes: 0 };
+            }
+            run.packets += 1;
+            run.bytes += if packet.is_plain() { packet.len() } else { packet.total_len() } as u64;
         }
+        run.end(counters);
         todo & !done
+    }
+}
+
+/// Packets of one rule that follow each other, which are counted at once: one rule's counters would else be stored and loaded again
+/// for each packet.
+#[derive(Default)]
+struct Run {
+    rule: u32,
+    packets: u64,
+    bytes: u64,
+}
+
+impl Run {
+    #[inline(always)]
+    fn end(&self, counters: &[RuleCounters]) {
+        if let Some(counters) = counters.get(self.rule as usize) {
+            counters.packets.add(self.packets);
+            counters.bytes.add(self.bytes);
+        }
     }
 }
 

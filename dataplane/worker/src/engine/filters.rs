@@ -178,6 +178,12 @@ pub(super) fn features(spec: Option<&FilterSpec>, features: Features) -> Feature
     Features {
         acl_input: spec.input.is_some() || stateful,
         acl_output: spec.output.is_some() || stateful,
+        guard: spec.guard.is_some(),
+        storm: spec.storm.is_some(),
+        police_input: spec.police_input.is_some(),
+        police_output: spec.police_output.is_some(),
+        dscp: spec.dscp.is_some(),
+        mirror: spec.mirror.is_some(),
         ..features
     }
 }

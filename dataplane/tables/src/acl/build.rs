@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::rule::masked;
-use super::{Acl, AclError, AclKey, AclRule, Entry, MAX_ENTRIES, Table, hash};
+use super::{Acl, AclError, AclKey, AclRule, Detail, Entry, MAX_ENTRIES, Table, hash};
 
 /// Rules of one hash, up to which tables are merged: as many comparisons as cost about one more table.
 const CHAIN: u32 = 4;
@@ -71,8 +71,9 @@ impl<const N: usize> Acl<N> {
         let drafts = drafts(rules);
         let total: usize = drafts.iter().map(words).sum();
         let mut index = vec![0_u64; total].into_boxed_slice();
-        // Entry 0 is none.
-        let nothing = Entry { value: [0; N], mask: [0; N], ports: [0; 4], number: 0, next: 0, more: false };
+        // Entry 0 is none, and so is detail 0.
+        let nothing = Entry { value: [0; N], number: 0, next: 0, detail: 0 };
+        let mut details = vec![Detail { mask: [0; N], ports: [0; 4], more: false }];
         let mut entries = vec![nothing];
         entries.reserve_exact(rules.len());
         let (mut tables, mut start) = (Vec::with_capacity(drafts.len()), 0);
@@ -93,12 +94,17 @@ impl<const N: usize> Acl<N> {
                 let next = index[at] as u32;
                 index[at] = u64::from(hash) << 32 | entries.len() as u64;
                 let AclRule { value, mask, ports, number, more } = *rule;
-                entries.push(Entry { value, mask, ports, number, next, more });
+                let is_whole = mask == table.mask && !more && !rule.has_ranges();
+                let detail = if is_whole { 0 } else { details.len() as u32 };
+                if !is_whole {
+                    details.push(Detail { mask, ports, more });
+                }
+                entries.push(Entry { value, number, next, detail });
             }
             tables.push(table);
         }
         tables.sort_by_key(|table| table.best);
-        Ok(Acl { tables: tables.into(), index, entries: entries.into() })
+        Ok(Acl { tables: tables.into(), index, entries: entries.into(), details: details.into() })
     }
 }
 

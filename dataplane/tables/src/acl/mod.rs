@@ -1,13 +1,14 @@
 //! Classifier: the first of many rules that matches a packet.
 //!
 //! Tuple space search with merging (Srinivasan, Suri, Varghese 1999; Daly et al., TupleMerge, 2017). Rules whose masks let the same
-//! bits count are in one hash table, and so are rules with further bits, as long as few of them fall together: each entry holds its
-//! own mask and is compared whole. Of a range of ports the bits that all its ports have in common are in the mask; the rest is a
+//! bits count are in one hash table, and so are rules with further bits, as long as few of them fall together: each is compared by its
+//! own mask in the end. Of a range of ports the bits that all its ports have in common are in the mask; the rest is a
 //! comparison. So every rule is one entry, whatever its ranges.
 //!
 //! Tables are searched in the order of their best rules, and the search ends where the rest can have none better than what was
-//! found. A table is an index of 64-bit words (32 bits of hash, number of the entry), less than half full, and entries of one cache
-//! line for IPv4 and two for IPv6. What is not in a table is told by the index alone as a rule, which stays in the first-level cache.
+//! found. A table is an index of 64-bit words (32 bits of hash, number of the entry), less than half full, and entries of half a cache
+//! line for IPv4 and one for IPv6. What is not in a table is told by the index alone as a rule, which stays in the first-level cache.
+//! A rule that looks at more than its table, a range among them, has a second part for that.
 //!
 //! A classifier never changes: another set of rules is another classifier, built by control.
 
@@ -29,6 +30,7 @@ pub struct Acl<const N: usize> {
     tables: Box<[Table<N>]>,
     index: Box<[u64]>,
     entries: Box<[Entry<N>]>,
+    details: Box<[Detail<N>]>,
 }
 
 /// A hash table, which is a part of the index.
@@ -44,16 +46,23 @@ struct Table<const N: usize> {
     last: u32,
 }
 
-/// A rule in a table.
-#[repr(C, align(64))]
+/// A rule in a table: half a cache line for IPv4, one for IPv6.
+#[repr(C, align(32))]
 #[derive(Clone, Copy)]
 struct Entry<const N: usize> {
     value: AclKey<N>,
-    mask: AclKey<N>,
-    ports: [u16; 4],
     number: u32,
     /// The next entry of the same hash, a higher rule; 0 for none.
     next: u32,
+    /// What else there is to compare; 0 if the rule's mask is the table's, and it looks at nothing else.
+    detail: u32,
+}
+
+/// What a rule looks at that its table does not.
+#[derive(Clone, Copy)]
+struct Detail<const N: usize> {
+    mask: AclKey<N>,
+    ports: [u16; 4],
     /// More of the packet has to be looked at.
     more: bool,
 }
@@ -76,7 +85,8 @@ impl<const N: usize> Acl<N> {
             if table.best >= found {
                 break;
             }
-            let hash = hash(&masked(key, &table.mask));
+            let short = masked(key, &table.mask);
+            let hash = hash(&short);
             let mut at = table.home(hash);
             let mut entry = loop {
                 let word = self.index[at];
@@ -89,11 +99,15 @@ impl<const N: usize> Acl<N> {
                 if one.number >= found {
                     break;
                 }
-                if masked(key, &one.mask) == one.value
-                    && within(&one.ports, key)
-                    && one.number >= from
-                    && (!one.more || more(one.number))
-                {
+                let matches = match self.details.get(one.detail as usize).filter(|_| one.detail != 0) {
+                    None => one.value == short,
+                    Some(detail) => {
+                        masked(key, &detail.mask) == one.value
+                            && within(&detail.ports, key)
+                            && (!detail.more || more(one.number))
+                    }
+                };
+                if matches && one.number >= from {
                     found = one.number;
                     break;
                 }
@@ -115,7 +129,10 @@ impl<const N: usize> Acl<N> {
 
     /// Bytes of memory.
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.tables) + size_of_val(&*self.index) + size_of_val(&*self.entries)
+        size_of_val(&*self.tables)
+            + size_of_val(&*self.index)
+            + size_of_val(&*self.entries)
+            + size_of_val(&*self.details)
     }
 }
 

@@ -115,6 +115,15 @@ impl<const N: usize> AclRule<N> {
         }
     }
 
+    /// Whether its ports are more than its mask says.
+    pub(super) fn has_ranges(&self) -> bool {
+        let mask = self.mask.last().copied().unwrap_or_default();
+        let is_told = |first: u16, count: u16, mask: u16| first & mask == first && count == !mask;
+        let [from, from_count, to, to_count] = self.ports;
+        !(is_told(from, from_count, (mask >> SOURCE_PORT) as u16)
+            && is_told(to, to_count, (mask >> DESTINATION_PORT) as u16))
+    }
+
     /// Whether a key is one of the rule's.
     #[inline(always)]
     pub fn is(&self, key: &AclKey<N>) -> bool {

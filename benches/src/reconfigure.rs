@@ -1,21 +1,23 @@
-//! `reconfigure`: how fast routes come and go while packets are forwarded.
+//! `reconfigure`: how fast routes come and go, and policies are replaced, while packets are forwarded.
 //!
 //! A worker of its own forwards a generator's packets by one route at full speed, through the same engine as the daemon's, while
 //! this thread gives it other topologies. None of them touches that route, so no packet may be lost.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::{IpNet, Ipv4Net};
 use paceline_ports::{Addresses, GeneratorConfig, GeneratorPort, NullPort, Port, Sizes, Span, StreamConfig};
 use paceline_wire::ethernet::Mac;
 use paceline_worker::{
-    Engine, EngineConfig, InterfaceSpec, Mode, OverSpec, PathSpec, RouteSpec, RoutedSpec, Topology, VrfSpec,
+    Engine, EngineConfig, FilterSpec, InterfaceSpec, Mode, OverSpec, PathSpec, RouteSpec, RoutedSpec,
+    Topology, Verdict, VrfSpec,
 };
 use serde::Serialize;
 
-use crate::{BenchError, within};
+use crate::{BenchError, acl, within};
 
 /// Parameters of the scenario.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +43,12 @@ pub struct ReconfigureReport {
     pub change_ms: f64,
     /// The longest.
     pub change_ms_max: f64,
+    /// Rules of the policy that the packets' interface gets, and that is replaced by another one as often as routes are changed.
+    pub rules: u32,
+    /// Time that replacing it takes, from its compilation on: the median, in milliseconds.
+    pub policy_ms: f64,
+    /// The longest.
+    pub policy_ms_max: f64,
     /// Packets that were forwarded meanwhile.
     pub packets: u64,
     /// Million of them per second.
@@ -62,6 +70,11 @@ impl fmt::Display for ReconfigureReport {
             "  a change of one among them takes {:.2} ms (worst {:.2})",
             self.change_ms, self.change_ms_max
         )?;
+        writeln!(
+            f,
+            "  a change of a policy of {} rules takes {:.2} ms (worst {:.2})",
+            self.rules, self.policy_ms, self.policy_ms_max
+        )?;
         write!(
             f,
             "  {} packets were forwarded meanwhile, {:.2} million a second; {} were lost",
@@ -77,6 +90,8 @@ const VRF: &str = "default";
 const MAC: Mac = Mac(0x0200_0000_0001);
 /// Where all routes lead.
 const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(198, 18, 1, 2);
+/// Rules of a policy.
+const RULES: u32 = 1000;
 /// Far more than the first packets need to come through.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -125,7 +140,17 @@ pub fn reconfigure(params: Reconfigure) -> Result<ReconfigureReport, BenchError>
         }
         changes.push(timed(&mut engine, many.clone())?);
     }
-    let removed = timed(&mut engine, few)?;
+    let removed = timed(&mut engine, few.clone())?;
+    let mut policies = Vec::with_capacity(params.changes as usize);
+    for number in 0..params.changes {
+        let mut policy = acl::policy(RULES, true, true);
+        // None of its rules is for the packets.
+        (policy.name, policy.tiers[0].default) = (format!("policy-{number}"), Verdict::Permit);
+        let filter = FilterSpec { input: Some(Arc::new(policy)), ..FilterSpec::default() };
+        let filters = [(SOURCE.to_string(), filter)].into();
+        policies.push(timed(&mut engine, Topology { filters, ..few.clone() })?);
+    }
+    timed(&mut engine, few)?;
     let (packets, elapsed) = (sent(&mut engine) - before, start.elapsed());
     let lost = self::dropped(&engine) - dropped;
     engine.stop();
@@ -133,6 +158,7 @@ pub fn reconfigure(params: Reconfigure) -> Result<ReconfigureReport, BenchError>
         return Err(BenchError::Drops(lost));
     }
     changes.sort_unstable();
+    policies.sort_unstable();
     let millis = |time: Duration| time.as_secs_f64() * 1000.0;
     let rate = |time: Duration| f64::from(params.routes) / time.as_secs_f64();
     Ok(ReconfigureReport {
@@ -142,6 +168,9 @@ pub fn reconfigure(params: Reconfigure) -> Result<ReconfigureReport, BenchError>
         removed_per_second: rate(removed),
         change_ms: changes.get(changes.len() / 2).copied().map_or(0.0, millis),
         change_ms_max: changes.last().copied().map_or(0.0, millis),
+        rules: RULES,
+        policy_ms: policies.get(policies.len() / 2).copied().map_or(0.0, millis),
+        policy_ms_max: policies.last().copied().map_or(0.0, millis),
         packets,
         mpps: packets as f64 / elapsed.as_secs_f64() / 1e6,
         lost_packets: lost,
@@ -208,6 +237,7 @@ mod tests {
         let report = reconfigure(Reconfigure { routes: 2000, changes: 20 }).expect("it runs");
         assert_eq!((report.routes, report.lost_packets), (2000, 0));
         assert!(report.packets > 0 && report.added_per_second > 0.0 && report.change_ms_max > 0.0);
+        assert!(report.policy_ms_max > 0.0);
         let error = reconfigure(Reconfigure { routes: 0, changes: 1 }).expect_err("out of range");
         assert!(matches!(error, BenchError::Range { name: "routes", .. }), "{error}");
     }

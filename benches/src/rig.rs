@@ -62,7 +62,7 @@ impl Rig {
             generator,
             Snapshot { vrfs: vec![vrf], adjacencies, nat, flows, ..Snapshot::default() },
             Some(L3 { mac, address4: None, address6: None, mtu: 1500 }),
-            filter,
+            filter.as_ref(),
         )
     }
 
@@ -70,7 +70,7 @@ impl Rig {
         generator: &GeneratorConfig,
         mut snapshot: Snapshot,
         l3: Option<L3>,
-        filter: Option<Arc<Filter>>,
+        filter: Option<&Arc<Filter>>,
     ) -> Result<Rig, BenchError> {
         // As large as the daemon's default, so that the free buffers do not stay in cache by themselves.
         let pool = Pool::new(PoolConfig { huge_pages: HugePages::Prefer, ..PoolConfig::default() })?;
@@ -96,7 +96,7 @@ impl Rig {
         ] {
             let routed = l3.is_some();
             let nat = index == SINK && snapshot.nat.is_some();
-            let filter = filter.clone().filter(|_| index == SOURCE);
+            let filter = filter.filter(|_| index == SOURCE).cloned();
             let (acl_input, capabilities) = (filter.is_some(), Capabilities::ALL);
             let features = Features { routed, nat, acl_input, capabilities, ..Features::default() };
             let (input, output) = paceline_nodes::arcs(index, features);

@@ -57,12 +57,12 @@ pub enum Scenario {
         #[command(flatten)]
         how: How,
     },
-    /// Add and remove routes while packets are forwarded, none of which may be lost
+    /// Add and remove routes and replace policies while packets are forwarded, none of which may be lost
     Reconfigure {
         /// Routes that come in one change and go in another, 1 to 1000000
         #[arg(long, default_value_t = 10_000)]
         routes: u32,
-        /// Changes of one route each, while all the others are there, 1 to 10000
+        /// Changes of one route each, while all the others are there, and of a policy of 1000 rules, 1 to 10000
         #[arg(long, default_value_t = 100)]
         changes: u32,
         /// As JSON, for programs: field names are stable

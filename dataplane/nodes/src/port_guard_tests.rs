@@ -6,6 +6,7 @@ use etherparse::PacketBuilder;
 use paceline_graph::Capabilities;
 use paceline_graph::filter::{Filter, GuardSpec, Policer, PolicerSpec, StormSpec, policers};
 use paceline_wire::ndp::{Advertisement, Solicitation};
+use proptest::prelude::*;
 
 use super::*;
 use crate::testing::{Rig, frame, tagged};
@@ -184,4 +185,39 @@ fn packets_are_marked_and_copied() {
     assert_eq!(rig.ports(0, &sent), [1]);
     rig.release(held);
     assert_eq!(rig.drops(hop::MIRROR_INPUT, Reason::NoBuffers), 1);
+}
+
+proptest! {
+    /// Any bytes harm nobody, and what passes is as it was.
+    #[test]
+    fn random_and_nearly_right_frames(
+        frames in proptest::collection::vec((
+            0..5_usize,
+            proptest::collection::vec((0..100_usize, any::<u8>()), 0..5),
+            0..120_usize,
+        ), 1..30),
+    ) {
+        let mut rig = guarded(false);
+        let asks = Solicitation::ask(ipv6("fd00::1"), OWN, ipv6("fd00::2"));
+        let seeds = [
+            v4(OWN, [10, 0, 0, 1], 5),
+            v6("fd00::1"),
+            arp(OWN, Arp::announcement(OWN, [10, 0, 0, 1])),
+            discovery(|out| asks.write(out)),
+            tagged(&v4(OWN, [10, 0, 0, 1], 5), 0x8100, 5),
+        ];
+        for (seed, edits, len) in frames {
+            let mut frame = seeds[seed].clone();
+            for (at, value) in edits {
+                if let Some(byte) = frame.get_mut(at) {
+                    *byte = value;
+                }
+            }
+            frame.truncate(len);
+            for (_, out) in rig.send(0, &frame) {
+                prop_assert_eq!(&out, &frame);
+                prop_assert_eq!(&out[6..12], &OWN.octets()[..]);
+            }
+        }
+    }
 }

@@ -91,6 +91,11 @@ impl Slow {
         }
         let table = F::tables(work.flows).get(work.worker).ok_or(Reason::AclTableFull)?;
         let session = known::<F, OUT>(work, table, &seen.flow, &facts(work, packet, seen.tcp));
+        let is_icmp = matches!(seen.flow.protocol, icmpv4::PROTOCOL | icmpv6::PROTOCOL);
+        if session.is_none() && seen.kind == Kind::LaterPart && is_icmp {
+            // Its type was in the first part, which began no flow.
+            return Err(Reason::AclFragment);
+        }
         let is_forth = session.is_some_and(|session| !session.is_reverse());
         // An error says nothing about whether its flow goes on, and anyone may have made it up.
         if let Some(session) = session.filter(|_| seen.kind != Kind::Error) {
@@ -221,13 +226,25 @@ impl<F: AclFamily, const OUT: bool> Lane<F, OUT> {
         let Some(part) = seen.part else { return Ok(()) };
         if part.is_first() {
             if part.more && seen.kind != Kind::Error {
-                self.parts.note(&seen.flow, part.id, work.now);
+                // Sessions of ICMP are told by an identifier, and rules by type and code.
+                let ports = if work.filter.stateful { seen.flow.ports } else { rule_key(seen).ports };
+                self.parts.note(&Tuple { ports, ..seen.flow }, part.id, work.now);
             }
             return Ok(());
         }
         let ports = self.parts.ports(&seen.flow, part.id, work.now).ok_or(Reason::AclFragment)?;
-        (seen.flow.ports, seen.outer.ports) = (ports, ports);
+        seen.flow.ports = ports;
+        seen.outer.ports = if work.filter.stateful { first_key(&seen.flow).ports } else { ports };
         Ok(())
+    }
+}
+
+/// What rules are asked about the first packet of a flow: of ICMP, that is an echo request.
+fn first_key<T: Address>(flow: &Tuple<T>) -> Tuple<T> {
+    match flow.protocol {
+        icmpv4::PROTOCOL => Tuple { ports: u32::from(icmpv4::ECHO_REQUEST) << 16, ..*flow },
+        icmpv6::PROTOCOL => Tuple { ports: u32::from(icmpv6::ECHO_REQUEST) << 16, ..*flow },
+        _ => *flow,
     }
 }
 
@@ -271,11 +288,7 @@ fn known<'a, F: AclFamily, const OUT: bool>(
     let (to, from) = facts.macs;
     let macs = if session.is_reverse() { (from, to) } else { (to, from) };
     let facts = Facts { macs, tcp: if flow.protocol == tcp::PROTOCOL { tcp::SYN } else { 0 }, ..*facts };
-    let key = match first.protocol {
-        icmpv4::PROTOCOL => Tuple { ports: u32::from(icmpv4::ECHO_REQUEST) << 16, ..first },
-        icmpv6::PROTOCOL => Tuple { ports: u32::from(icmpv6::ECHO_REQUEST) << 16, ..first },
-        _ => first,
-    };
+    let key = first_key(&first);
     let begun_out = session.flags() & LEFT != 0;
     let sentence = sentence::<F>(work, begun_out, &key, &facts, None);
     let was = (session.flags(), session.is_reverse());

@@ -162,11 +162,26 @@ const fn interface<const OUT: bool>(packet: &Packet) -> u16 {
     if OUT { packet.tx } else { packet.rx }
 }
 
+/// In place of the place in an arc: on the way to another worker the arc may have become another one.
+const HANDED: u8 = u8::MAX;
+
 /// Where a packet goes on.
 #[inline(always)]
 fn next<const OUT: bool>(cx: &Context<'_>, packet: &mut Packet) -> Hop {
+    if packet.feature == HANDED {
+        packet.feature = place::<OUT>(cx, packet);
+    }
     let next = if OUT { cx.next_output(packet) } else { cx.next_input(packet) };
     next.unwrap_or(Hop::NOWHERE)
+}
+
+/// Where this node is on a packet's arc.
+#[cold]
+fn place<const OUT: bool>(cx: &Context<'_>, packet: &Packet) -> u8 {
+    let interface = cx.snapshot.interface(interface::<OUT>(packet));
+    let arc = interface.map(|interface| if OUT { &interface.output } else { &interface.input });
+    // Where it is no more, the packet starts anew behind the first feature.
+    arc.and_then(|arc| arc.iter().position(|hop| *hop == Acl::<OUT>::SELF)).unwrap_or_default() as u8
 }
 
 /// Bits for the first packets of a step.
@@ -216,7 +231,7 @@ impl<const OUT: bool> Acl<OUT> {
                     Way::On => next::<OUT>(cx, packet),
                     Way::To(hop) => hop,
                     Way::Worker(worker) => {
-                        packet.aux = worker as u32;
+                        (packet.aux, packet.feature) = (worker as u32, HANDED);
                         Self::SELF
                     }
                     Way::Drop(reason) => refuse(packet, reason),

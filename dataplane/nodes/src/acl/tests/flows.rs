@@ -156,6 +156,20 @@ fn parts_follow_their_first() {
 }
 
 #[test]
+fn parts_of_an_echo_follow_their_first() {
+    for stateful in [false, true] {
+        let echoes = rule("echo", Verdict::Permit, |m| m.icmp = Some((8, None)));
+        let mut wall = Wall::new(Some(policy(vec![echoes], Verdict::Deny, stateful)), None);
+        for part in parts("echo 10.0.0.1:5 > 10.0.0.2:5") {
+            assert_eq!(wall.rig.ports(HOST, &part), [PEER], "stateful: {stateful}");
+        }
+        for part in parts("reply 10.0.0.1:6 > 10.0.0.2:6") {
+            assert_eq!(wall.rig.ports(HOST, &part), [], "stateful: {stateful}");
+        }
+    }
+}
+
+#[test]
 fn errors_about_a_flow_pass_with_it() {
     let mut wall = host();
     let asked = packet("udp 10.0.0.1:5 > 10.0.0.2:53");

@@ -10,6 +10,8 @@ mod guard;
 mod policer;
 mod policy;
 mod rule;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;

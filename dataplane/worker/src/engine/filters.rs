@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use ipnet::IpNet;
 use paceline_graph::filter::{
-    Filter, FilterError, FlowTable, Flows, GroupTable, Guard, Policer, Policy, SessionSpec, policers,
+    Filter, FilterError, FlowTable, Flows, GroupTable, Guard, MAX_IDENTITY, Policer, Policy, SessionSpec,
+    policers,
 };
 use paceline_graph::{SessionClass, SessionClock};
 use paceline_nodes::Features;
-use paceline_tables::Address;
+use paceline_tables::{Address, RouteError};
 
 use super::{Engine, EngineError};
 use crate::spec::{FilterSpec, PolicySpec, Topology};
@@ -35,8 +36,8 @@ pub(super) struct Filtering {
 }
 
 impl Filtering {
-    /// Compiles what a topology wants. After an error what workers use is as it was before, but for identities that the groups
-    /// before the wrong one have got.
+    /// Compiles what a topology wants. After an error what workers use is as it was before, but for identities if it is memory that
+    /// there was not: then those that found room are as wanted.
     fn prepare(&mut self, topology: &Topology, workers: usize) -> Result<(), FilterError> {
         let is_same = self.filters == topology.filters
             && self.wanted_groups == topology.groups
@@ -61,6 +62,10 @@ impl Filtering {
                 policers::check(spec).map_err(at)?;
             }
         }
+        let is_identity = |identity: &u32| (1..=MAX_IDENTITY).contains(identity);
+        if let Some(wrong) = topology.groups.values().flat_map(BTreeMap::values).find(|id| !is_identity(id)) {
+            return Err(RouteError::Value(*wrong).into());
+        }
         let stateful = policies.iter().any(|(_, policy)| policy.stateful);
         let flows = if topology.filters.is_empty() {
             None
@@ -68,6 +73,8 @@ impl Filtering {
             let (before, clock) = (self.flows.as_deref(), SessionClock::default());
             Some(Arc::new(Flows::new(topology.sessions, workers, stateful, before, clock)?))
         };
+        // Nothing says any more what identities there are if one of them finds no room.
+        self.wanted_groups.clear();
         for (name, wanted) in &topology.groups {
             let table = match self.groups.entry(name.clone()) {
                 std::collections::btree_map::Entry::Occupied(table) => table.into_mut(),

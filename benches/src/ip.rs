@@ -94,7 +94,13 @@ pub fn ip(params: Ip, method: Method) -> Result<Report, BenchError> {
         adjacencies.get(number).forward(link, Mac(0x0600_0000_0000 + u64::from(number)));
     }
     let vrf = Vrf { name: "bench".into(), fib4: Arc::clone(rib4.fib()), fib6: Arc::clone(rib6.fib()) };
-    let routing = Routing { vrf, adjacencies: Arc::new(adjacencies), mac: Mac(0x0200_0000_0000), nat: None };
+    let routing = Routing {
+        vrf,
+        adjacencies: Arc::new(adjacencies),
+        mac: Mac(0x0200_0000_0000),
+        nat: None,
+        filtered: None,
+    };
     let addresses = if is_v4 {
         let host = Span::one(Ipv4Addr::new(198, 18, 0, 1));
         Addresses::V4 { source: host, destination: host }

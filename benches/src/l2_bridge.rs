@@ -43,6 +43,7 @@ pub fn l2_bridge(params: L2Bridge, method: Method) -> Result<Report, BenchError>
     }
     let bridge = Bridge {
         name: "bench".into(),
+        vlan: 0,
         macs,
         learn: true,
         unknown_unicast: UnknownUnicast::Flood,

@@ -5,6 +5,7 @@
 //! [`Engine`](paceline_worker::Engine) instead, whose worker is a thread of its own.
 #![forbid(unsafe_code)]
 
+mod acl;
 mod ip;
 mod l2_bridge;
 mod measure;
@@ -14,6 +15,7 @@ mod report;
 mod rig;
 pub mod vxlan;
 
+pub use acl::{AclRules, acl};
 pub use ip::{Ip, Lengths, ip};
 pub use l2_bridge::{L2Bridge, l2_bridge};
 pub use measure::Method;
@@ -74,6 +76,9 @@ pub enum BenchError {
     /// Translation could not be set up.
     #[error(transparent)]
     Nat(#[from] paceline_graph::NatError),
+    /// The policy could not be compiled.
+    #[error(transparent)]
+    Policy(#[from] paceline_graph::filter::PolicyError),
     /// The table did not hold the flows that were to be measured.
     #[error("the table holds {got} sessions and not the {want} that were to be measured")]
     Sessions {

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use paceline_graph::nat::{NatClass, NatSide};
+use paceline_graph::SessionClass;
+use paceline_graph::nat::NatSide;
 use paceline_graph::{Adjacencies, IpVersion, Link, Nat, NatConfig, NatLimits, Vrf};
 use paceline_ports::{Addresses, GeneratorConfig, Sizes, Span, StreamConfig};
 use paceline_tables::{Address, Rib4, Rib6, State, Tuple};
@@ -71,7 +72,8 @@ pub fn nat(params: NatFlows, method: Method) -> Result<Report, BenchError> {
     adjacencies.get(1).forward(link, Mac(0x0600_0000_0001));
     let vrf = Vrf { name: "bench".into(), fib4: Arc::clone(rib4.fib()), fib6: Arc::clone(rib6.fib()) };
     let mac = Mac(0x0200_0000_0000);
-    let routing = Routing { vrf, adjacencies: Arc::new(adjacencies), mac, nat: Some(Arc::clone(&nat)) };
+    let routing =
+        Routing { vrf, adjacencies: Arc::new(adjacencies), mac, nat: Some(Arc::clone(&nat)), filtered: None };
     let addresses = if is_v4 {
         Addresses::V4 { source: Span::new(V4[0], params.flows), destination: Span::one(V4[2]) }
     } else {
@@ -119,10 +121,10 @@ fn fill<T: Address>(
     let mut order: Vec<u32> = (0..flows).collect();
     fastrand::Rng::with_seed(SEED).shuffle(&mut order);
     let state =
-        State { seen: nat.now(), generation: nat.generation, class: NatClass::UdpNew as u8, track: 0 };
+        State { seen: nat.now(), generation: nat.generation, class: SessionClass::UdpNew as u8, track: 0 };
     for flow in order {
         let ports = Tuple::<T>::join(HOST_PORT, REMOTE_PORT);
-        let before = Tuple { source: add(host, flow), destination: remote, ports, protocol: 17 };
+        let before = Tuple { source: add(host, flow), destination: remote, ports, protocol: 17, scope: 0 };
         let ports = Tuple::<T>::join((1024 + flow % PORTS) as u16, REMOTE_PORT);
         let after = Tuple { source: add(outside, flow / PORTS), ports, ..before };
         if table.sessions.insert(&before, &after, 0, state).is_err() {

@@ -1,4 +1,4 @@
-//! `reconfigure`: how fast routes and tunnels come and go while packets are forwarded.
+//! `reconfigure`: how fast routes and tunnels come and go, and policies are replaced, while packets are forwarded.
 //!
 //! A worker of its own forwards a generator's packets by one route at full speed, through the same engine as the daemon's, while
 //! this thread gives it other topologies. None of them touches that route, so no packet may be lost.
@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::{IpNet, Ipv4Net};
@@ -13,12 +14,12 @@ use paceline_graph::UnknownUnicast;
 use paceline_ports::{Addresses, GeneratorConfig, GeneratorPort, NullPort, Port, Sizes, Span, StreamConfig};
 use paceline_wire::ethernet::Mac;
 use paceline_worker::{
-    BridgeSpec, Engine, EngineConfig, InterfaceSpec, MemberSpec, Mode, OverSpec, PathSpec, RouteSpec,
-    RoutedSpec, Topology, TunnelSpec, VrfSpec,
+    BridgeSpec, Engine, EngineConfig, FilterSpec, InterfaceSpec, MemberSpec, Mode, OverSpec, PathSpec,
+    RouteSpec, RoutedSpec, Topology, TunnelSpec, Verdict, VrfSpec,
 };
 use serde::Serialize;
 
-use crate::{BenchError, within};
+use crate::{BenchError, acl, within};
 
 /// Parameters of the scenario.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,12 @@ pub struct ReconfigureReport {
     pub tunnels_added_ms: f64,
     /// Time in which they went, all in one change, in milliseconds.
     pub tunnels_removed_ms: f64,
+    /// Rules of the policy that the packets' interface gets, and that is replaced by another one as often as routes are changed.
+    pub rules: u32,
+    /// Time that replacing it takes, from its compilation on: the median, in milliseconds.
+    pub policy_ms: f64,
+    /// The longest.
+    pub policy_ms_max: f64,
     /// Packets that were forwarded meanwhile.
     pub packets: u64,
     /// Million of them per second.
@@ -75,8 +82,13 @@ impl fmt::Display for ReconfigureReport {
         )?;
         writeln!(
             f,
-            "  {} tunnels come in {:.1} ms and go in {:.1} ms, all at once",
-            self.tunnels, self.tunnels_added_ms, self.tunnels_removed_ms
+            "  {} tunnels come in {:.1} ms and go in {:.1} ms, all at once\n  a change of a policy of {} rules takes {:.2} ms (worst {:.2})",
+            self.tunnels,
+            self.tunnels_added_ms,
+            self.tunnels_removed_ms,
+            self.rules,
+            self.policy_ms,
+            self.policy_ms_max
         )?;
         write!(
             f,
@@ -93,6 +105,8 @@ const VRF: &str = "default";
 const MAC: Mac = Mac(0x0200_0000_0001);
 /// Where all routes lead.
 const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(198, 18, 1, 2);
+/// Rules of a policy.
+const RULES: u32 = 1000;
 /// Far more than the first packets need to come through.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -143,7 +157,17 @@ pub fn reconfigure(params: Reconfigure) -> Result<ReconfigureReport, BenchError>
     }
     let removed = timed(&mut engine, few.clone())?;
     let tunnels_added = timed(&mut engine, with_tunnels(few.clone(), params.tunnels))?;
-    let tunnels_removed = timed(&mut engine, few)?;
+    let tunnels_removed = timed(&mut engine, few.clone())?;
+    let mut policies = Vec::with_capacity(params.changes as usize);
+    for number in 0..params.changes {
+        let mut policy = acl::policy(RULES, true, true);
+        // None of its rules is for the packets.
+        (policy.name, policy.tiers[0].default) = (format!("policy-{number}"), Verdict::Permit);
+        let filter = FilterSpec { input: Some(Arc::new(policy)), ..FilterSpec::default() };
+        let filters = [(SOURCE.to_string(), filter)].into();
+        policies.push(timed(&mut engine, Topology { filters, ..few.clone() })?);
+    }
+    timed(&mut engine, few)?;
     let (packets, elapsed) = (sent(&mut engine) - before, start.elapsed());
     let lost = dropped(&engine);
     engine.stop();
@@ -151,6 +175,7 @@ pub fn reconfigure(params: Reconfigure) -> Result<ReconfigureReport, BenchError>
         return Err(BenchError::Drops(lost));
     }
     changes.sort_unstable();
+    policies.sort_unstable();
     let millis = |time: Duration| time.as_secs_f64() * 1000.0;
     let rate = |time: Duration| f64::from(params.routes) / time.as_secs_f64();
     Ok(ReconfigureReport {
@@ -163,6 +188,9 @@ pub fn reconfigure(params: Reconfigure) -> Result<ReconfigureReport, BenchError>
         tunnels: params.tunnels,
         tunnels_added_ms: millis(tunnels_added),
         tunnels_removed_ms: millis(tunnels_removed),
+        rules: RULES,
+        policy_ms: policies.get(policies.len() / 2).copied().map_or(0.0, millis),
+        policy_ms_max: policies.last().copied().map_or(0.0, millis),
         packets,
         mpps: packets as f64 / elapsed.as_secs_f64() / 1e6,
         lost_packets: lost,
@@ -253,6 +281,7 @@ mod tests {
         let report = reconfigure(Reconfigure { routes: 2000, changes: 20, tunnels: 1000 }).expect("it runs");
         assert_eq!((report.routes, report.tunnels, report.lost_packets), (2000, 1000, 0));
         assert!(report.packets > 0 && report.added_per_second > 0.0 && report.change_ms_max > 0.0);
+        assert!(report.policy_ms_max > 0.0);
         let error = reconfigure(Reconfigure { routes: 0, changes: 1, tunnels: 0 }).expect_err("out of range");
         assert!(matches!(error, BenchError::Range { name: "routes", .. }), "{error}");
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use paceline_buf::{HugePages, Pool, PoolConfig};
+use paceline_graph::filter::{Filter, Flows};
 use paceline_graph::{
     Adjacencies, Bridge, Capabilities, Interface, InterfaceCounters, L3, Nat, NodeCounters, Snapshot, Vrf,
     Zone,
@@ -28,6 +29,14 @@ pub(crate) struct Routing {
     pub mac: Mac,
     /// Translation of what leaves by the null port, if there is any.
     pub nat: Option<Arc<Nat>>,
+    /// The filter of what comes in by the generator, if there is one.
+    pub filtered: Option<Filtered>,
+}
+
+/// A filter and the flows that it remembers.
+pub(crate) struct Filtered {
+    pub filter: Arc<Filter>,
+    pub flows: Arc<Flows>,
 }
 
 /// The worker, and control's end of it.
@@ -43,24 +52,28 @@ pub(crate) struct Rig {
 impl Rig {
     /// Two interfaces in one bridge domain.
     pub(crate) fn bridged(generator: &GeneratorConfig, bridge: Bridge) -> Result<Rig, BenchError> {
-        Rig::mixed(generator, Snapshot { bridges: vec![bridge], ..Snapshot::default() }, [None; 2])
+        Rig::mixed(generator, Snapshot { bridges: vec![bridge], ..Snapshot::default() }, [None; 2], None)
     }
 
     /// Two interfaces in one VRF.
     pub(crate) fn routed(generator: &GeneratorConfig, routing: Routing) -> Result<Rig, BenchError> {
-        let Routing { vrf, adjacencies, mac, nat } = routing;
+        let Routing { vrf, adjacencies, mac, nat, filtered } = routing;
+        let (filter, flows) = filtered.map(|filtered| (filtered.filter, filtered.flows)).unzip();
         Rig::mixed(
             generator,
-            Snapshot { vrfs: vec![vrf], adjacencies, nat, ..Snapshot::default() },
+            Snapshot { vrfs: vec![vrf], adjacencies, nat, flows, ..Snapshot::default() },
             [Some(L3 { mac, address4: None, address6: None, mtu: 1500 }); 2],
+            filter.as_ref(),
         )
     }
 
-    /// The generator's interface and the null port's beside what a snapshot has already, each routed or in the first bridge domain.
+    /// The generator's interface, with a filter if there is one, and the null port's beside what a snapshot has already, each routed
+    /// or in the first bridge domain.
     pub(crate) fn mixed(
         generator: &GeneratorConfig,
         mut snapshot: Snapshot,
         [source_l3, sink_l3]: [Option<L3>; 2],
+        filter: Option<&Arc<Filter>>,
     ) -> Result<Rig, BenchError> {
         // As large as the daemon's default, so that the free buffers do not stay in cache by themselves.
         let pool = Pool::new(PoolConfig { huge_pages: HugePages::Prefer, ..PoolConfig::default() })?;
@@ -86,7 +99,9 @@ impl Rig {
         ] {
             let routed = l3.is_some();
             let nat = index == SINK && snapshot.nat.is_some();
-            let features = Features { routed, nat, capabilities: Capabilities::ALL, ..Features::default() };
+            let filter = filter.filter(|_| index == SOURCE).cloned();
+            let (acl_input, capabilities) = (filter.is_some(), Capabilities::ALL);
+            let features = Features { routed, nat, acl_input, capabilities, ..Features::default() };
             let (input, output) = paceline_nodes::arcs(index, features);
             snapshot.set_interface(
                 index,
@@ -103,6 +118,7 @@ impl Rig {
                     zone: Zone::default(),
                     vlan: None,
                     capabilities: features.capabilities,
+                    filter,
                     capture: None,
                     counters: Arc::clone(&counters),
                 },

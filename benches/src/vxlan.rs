@@ -70,6 +70,7 @@ pub fn encap(params: Vxlan, method: Method) -> Result<Report, BenchError> {
         &GeneratorConfig { streams: vec![stream], ..GeneratorConfig::default() },
         snapshot(params, SINK, macs)?,
         [None, Some(routed())],
+        None,
     )?;
     let map = [
         ("version".to_string(), json!(number(params.version))),
@@ -116,6 +117,7 @@ pub fn decap(params: Vxlan, method: Method) -> Result<Report, BenchError> {
         &GeneratorConfig { streams: (0..params.tunnels).map(stream).collect(), ..GeneratorConfig::default() },
         snapshot(params, SOURCE, macs)?,
         [Some(routed()), None],
+        None,
     )?;
     let map = [
         ("version".to_string(), json!(number(params.version))),
@@ -187,6 +189,7 @@ fn snapshot(params: Vxlan, origin: u16, macs: Arc<MacTable>) -> Result<Snapshot,
     let mut snapshot = Snapshot {
         bridges: vec![Bridge {
             name: "bench".into(),
+            vlan: 0,
             macs,
             learn: true,
             unknown_unicast: UnknownUnicast::Flood,
@@ -219,6 +222,7 @@ fn snapshot(params: Vxlan, origin: u16, macs: Arc<MacTable>) -> Result<Snapshot,
             zone: Zone::new(1, false),
             vlan: None,
             capabilities: features.capabilities,
+            filter: None,
             capture: None,
             counters: Arc::new([InterfaceCounters::default()]),
         };

@@ -3,7 +3,9 @@
 use std::fmt::Display;
 
 use clap::{Args as ClapArgs, Subcommand};
-use paceline_bench::{Ip, IpVersion, L2Bridge, Lengths, Method, NatFlows, Reconfigure, Vxlan, vxlan};
+use paceline_bench::{
+    AclRules, Ip, IpVersion, L2Bridge, Lengths, Method, NatFlows, Reconfigure, Vxlan, vxlan,
+};
 
 use crate::fail::Fail;
 use crate::table::{print_json, say};
@@ -23,6 +25,7 @@ Examples:
   paceline bench reconfigure --routes 100000
   paceline bench nat44 --flows 10000
   paceline bench vxlan-encap --tunnels 100 --macs 10000
+  paceline bench acl --rules 1000 --mixed
   taskset -c 1 paceline bench l2-bridge --macs 100000 --windows 200")]
 pub struct Bench {
     /// What to measure
@@ -58,12 +61,12 @@ pub enum Scenario {
         #[command(flatten)]
         how: How,
     },
-    /// Add and remove routes and tunnels while packets are forwarded, none of which may be lost
+    /// Add and remove routes and tunnels and replace policies while packets are forwarded, none of which may be lost
     Reconfigure {
         /// Routes that come in one change and go in another, 1 to 1000000
         #[arg(long, default_value_t = 10_000)]
         routes: u32,
-        /// Changes of one route each, while all the others are there, 1 to 10000
+        /// Changes of one route each, while all the others are there, and of a policy of 1000 rules, 1 to 10000
         #[arg(long, default_value_t = 100)]
         changes: u32,
         /// Tunnels that come in one change and go in another, 0 to 4000
@@ -77,6 +80,26 @@ pub enum Scenario {
     Nat44 {
         #[command(flatten)]
         flows: Flows,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Filter IPv4 packets by a policy, and route them
+    Acl {
+        /// Rules that permit, each a network of its own, 1 to 60000; all else is denied
+        #[arg(long, default_value_t = 1)]
+        rules: u32,
+        /// Rules look at different fields; else all look at the same
+        #[arg(long)]
+        mixed: bool,
+        /// Flows are remembered, and all are known from the start
+        #[arg(long)]
+        stateful: bool,
+        /// Destinations, drawn from the rules by chance: 1 to 1000000
+        #[arg(long, default_value_t = 10_000)]
+        flows: u32,
+        /// Bytes of a frame without its checksum, 64 to 1514
+        #[arg(long, default_value_t = 64)]
+        size: u16,
         #[command(flatten)]
         how: How,
     },
@@ -219,6 +242,10 @@ pub fn bench(options: &Bench) -> Result<(), Fail> {
         }
         Scenario::Nat44 { flows, how } => {
             (how, paceline_bench::nat(flows.scenario(IpVersion::V4), how.method()))
+        }
+        Scenario::Acl { rules, mixed, stateful, flows, size, how } => {
+            let params = AclRules { rules, mixed, stateful, flows, size };
+            (how, paceline_bench::acl(params, how.method()))
         }
         Scenario::Nat66 { flows, how } => {
             (how, paceline_bench::nat(flows.scenario(IpVersion::V6), how.method()))

@@ -12,10 +12,12 @@ mod adjacency;
 mod bucket;
 mod context;
 mod counters;
+pub mod filter;
 mod graph;
 mod hop;
 pub mod nat;
 mod reason;
+pub mod session;
 mod snapshot;
 mod trace;
 mod tunnel;
@@ -26,8 +28,9 @@ pub use context::Context;
 pub use counters::{Count, Drops, InterfaceCounters, NodeCounters};
 pub use graph::{Graph, Handed, Node};
 pub use hop::{Hop, MAX_INTERFACES};
-pub use nat::{Nat, NatConfig, NatError, NatLimits, NatMapping, NatSession, NatTimeouts, NatTotals};
+pub use nat::{Nat, NatConfig, NatError, NatLimits, NatMapping, NatSession, NatTotals};
 pub use reason::Reason;
+pub use session::{SessionClass, SessionClock, SessionTimeouts};
 pub use snapshot::{
     Bridge, BridgeCounters, Capabilities, Capture, Captured, Interface, L2Out, L3, NO_DOMAIN, Punt, Snapshot,
     UnknownUnicast, VlanPort, Vrf, Zone,

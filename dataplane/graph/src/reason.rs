@@ -133,6 +133,26 @@ reasons! {
     NatFragment = "nat-fragment",
     /// The packet cannot be translated: of its protocol only one inside host can talk to a remote one, and another does.
     NatProtocol = "nat-protocol",
+    /// A rule of the interface's policy denies the packet.
+    AclDeny = "acl-deny",
+    /// A rule of the interface's policy rejects the packet: its sender is told, as often as is allowed.
+    AclReject = "acl-reject",
+    /// The table of flows was full, and none of them could make way for a new one.
+    AclTableFull = "acl-table-full",
+    /// The packet is a later part of one whose first part, which has the ports, was not seen before it.
+    AclFragment = "acl-fragment",
+    /// The packet's flow cannot be told: it is source-routed, or an ICMP error that quotes no packet.
+    AclUnreadable = "acl-unreadable",
+    /// The frame comes from a MAC address that may not be used behind the interface.
+    GuardMac = "guard-mac",
+    /// The packet comes from an IP address that may not be used behind the interface.
+    GuardAddress = "guard-address",
+    /// The ARP or neighbour discovery message is broken, or claims an address that may not be used behind the interface.
+    GuardClaim = "guard-claim",
+    /// The packet exceeds the rate that is allowed.
+    Policed = "policed",
+    /// More broadcasts, multicasts or frames to unknown stations came in by the interface than are allowed.
+    Storm = "storm",
     /// The interface is in no routing table.
     NoVrf = "no-vrf",
     /// The tunnel's own address is not one of a routed interface in its routing table, or the interface of its group is missing.

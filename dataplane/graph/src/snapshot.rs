@@ -17,6 +17,7 @@ use paceline_wire::ethernet::Mac;
 
 use crate::adjacency::Adjacencies;
 use crate::counters::InterfaceCounters;
+use crate::filter::{Filter, Flows};
 use crate::hop::Hop;
 use crate::nat::Nat;
 use crate::tunnel::{Tunnel, TunnelEnds};
@@ -41,6 +42,8 @@ pub struct Snapshot {
     pub nat: Option<Arc<Nat>>,
     /// Which tunnel a packet for one of the switch's addresses comes by.
     pub tunnels: TunnelEnds,
+    /// What filters share, if there are any.
+    pub flows: Option<Arc<Flows>>,
     /// Where packets wait that are for the switch itself.
     pub punt: Option<Arc<Punt>>,
 }
@@ -98,6 +101,8 @@ pub struct Interface {
     pub zone: Zone,
     /// VLAN handling, if the port is VLAN-aware.
     pub vlan: Option<Arc<VlanPort>>,
+    /// What it lets in and out, if it does not let all.
+    pub filter: Option<Arc<Filter>>,
     /// What the port can do to unfinished packets.
     pub capabilities: Capabilities,
     /// Where a running capture wants copies of its frames.
@@ -228,6 +233,8 @@ pub enum UnknownUnicast {
 pub struct Bridge {
     /// Its name; `name.vlan` for a VLAN of a bridge.
     pub name: Arc<str>,
+    /// The VLAN, or 0.
+    pub vlan: u16,
     /// Where its addresses are.
     pub macs: Arc<MacTable>,
     /// Whether source addresses are learned.

@@ -63,6 +63,7 @@ impl Rig {
             sources: None,
             zone: paceline_graph::Zone::default(),
             vlan: None,
+            filter: None,
             capabilities: features.capabilities,
             capture: None,
             counters: Arc::new([InterfaceCounters::default()]),
@@ -77,6 +78,7 @@ impl Rig {
     pub fn domain(&mut self, name: &str, members: Vec<u16>) -> u16 {
         self.snapshot.bridges.push(Bridge {
             name: name.into(),
+            vlan: 0,
             macs: Arc::new(MacTable::new(1000)),
             learn: true,
             unknown_unicast: UnknownUnicast::Flood,

@@ -24,6 +24,7 @@ pub mod mss;
 pub mod ndp;
 pub mod ndp_options;
 mod ndp_parse;
+pub mod reset;
 pub mod rewrite;
 pub mod segment;
 pub mod tcp;

@@ -7,6 +7,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub const PROTOCOL: u8 = 6;
 /// Bytes of a header without options.
 pub const MIN_LEN: usize = 20;
+/// Where the flags are, in bytes from the start of the header.
+pub const FLAGS_OFFSET: usize = 13;
 /// Where the checksum is, in bytes from the start of the header.
 pub const CHECKSUM_OFFSET: usize = 16;
 
@@ -14,8 +16,12 @@ pub const CHECKSUM_OFFSET: usize = 16;
 pub const FIN: u8 = 0x01;
 /// Flag: the first segment of a direction.
 pub const SYN: u8 = 0x02;
+/// Flag: the connection is no more.
+pub const RST: u8 = 0x04;
 /// Flag: hand the data to the application.
 pub const PSH: u8 = 0x08;
+/// Flag: the acknowledgment number counts.
+pub const ACK: u8 = 0x10;
 /// Flag: the congestion window was reduced (RFC 3168).
 pub const CWR: u8 = 0x80;
 

@@ -89,6 +89,7 @@ impl Domains {
                 domain.know(if vlan.is_none() { &spec.neighbours } else { &NOBODY });
                 numbers.insert(vlan, list.len() as u16);
                 list.push(Bridge {
+                    vlan: vlan.unwrap_or_default(),
                     name: vlan.map_or_else(|| name.as_str().into(), |v| format!("{name}.{v}").into()),
                     macs: Arc::clone(&domain.macs),
                     learn: spec.learn,

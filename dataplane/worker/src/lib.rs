@@ -23,11 +23,13 @@ pub use engine::{Engine, EngineConfig, EngineError};
 pub use idle::{Mode, WakeUp};
 pub use routing::{PingError, PingRequest, PingTicket};
 pub use spec::{
-    BridgeSpec, InterfaceSpec, LearnPeers, MemberSpec, OverSpec, PathSpec, RouteSpec, RoutedSpec, Topology,
-    TunnelSpec, VlanSpec, VrfSpec,
+    BridgeSpec, FilterSpec, GuardSpec, InterfaceSpec, LearnPeers, MatchSpec, MemberSpec, OverSpec, PathSpec,
+    PolicerSpec, PolicySpec, RouteSpec, RoutedSpec, RuleSpec, SessionSpec, StormSpec, TierSpec, Topology,
+    TunnelSpec, Verdict, VlanSpec, VrfSpec,
 };
 pub use view::{
-    BridgeView, DropView, InterfaceView, MacView, NatSessionView, NatView, NeighbourView, NodeView, PingView,
-    RouteView, TunnelView, VrfView, WorkerView,
+    BridgeView, DropView, FilterView, FlowEventView, FlowSessionView, FlowsView, InterfaceView, MacView,
+    NatSessionView, NatView, NeighbourView, NodeView, PingView, RouteView, RuleView, TunnelView, VrfView,
+    WorkerView,
 };
 pub use worker::{Handover, Link, Turn, Worker, WorkerCounters};

@@ -5,6 +5,10 @@ use std::net::IpAddr;
 
 use imbl::OrdMap;
 use ipnet::IpNet;
+pub use paceline_graph::filter::{
+    FilterSpec, GuardSpec, MatchSpec, PolicerSpec, PolicySpec, RuleSpec, SessionSpec, StormSpec, TierSpec,
+    Verdict,
+};
 use paceline_graph::{NatConfig, UnknownUnicast};
 use paceline_wire::ethernet::Mac;
 
@@ -23,6 +27,12 @@ pub struct Topology {
     pub nat: Option<NatConfig>,
     /// VXLAN tunnels by name: interfaces without a port, members of bridges by these names.
     pub tunnels: BTreeMap<String, TunnelSpec>,
+    /// Filters by interface, bridged or routed.
+    pub filters: BTreeMap<String, FilterSpec>,
+    /// Identities of addresses, 1 to 16 777 215, by the longest prefix; in groups by name, which [`FilterSpec::groups`] uses.
+    pub groups: BTreeMap<String, BTreeMap<IpNet, u32>>,
+    /// How flows of stateful policies are remembered.
+    pub sessions: SessionSpec,
 }
 
 /// A routed interface.

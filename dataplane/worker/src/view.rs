@@ -278,3 +278,118 @@ pub struct NatSessionView {
     /// Packets of both directions.
     pub packets: u64,
 }
+
+/// A policy at an interface.
+#[derive(Clone, Debug, Serialize)]
+pub struct FilterView {
+    /// Interface.
+    pub interface: String,
+    /// `input` or `output`.
+    pub direction: &'static str,
+    /// Policy.
+    pub policy: String,
+    /// Whether it remembers flows.
+    pub stateful: bool,
+    /// Bytes of memory of its classifiers.
+    pub bytes: usize,
+    /// Its rules in their order, with the ends of tiers and of the policy, which are named `default`.
+    pub rules: Vec<RuleView>,
+}
+
+/// A rule of a policy.
+#[derive(Clone, Debug, Serialize)]
+pub struct RuleView {
+    /// Tier; empty for the policy's default.
+    pub tier: String,
+    /// Rule.
+    pub name: String,
+    /// `permit`, `deny`, `reject` or `pass`.
+    pub action: &'static str,
+    /// Packets that it decided about. Of flows that are remembered, the first.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Flows of stateful policies, of one version of IP.
+#[derive(Clone, Debug, Serialize)]
+pub struct FlowsView {
+    /// 4 or 6.
+    pub version: u8,
+    /// Flows that are remembered.
+    pub sessions: u64,
+    /// Flows begun.
+    pub created: u64,
+    /// Flows that ended because of their age.
+    pub expired: u64,
+    /// Flows that made way for others.
+    pub reclaimed: u64,
+    /// Flows that a new configuration did not allow any more.
+    pub flushed: u64,
+    /// Flows not begun as the table was full.
+    pub table_full: u64,
+    /// Bytes of memory, if all of it is in use.
+    pub bytes: u64,
+}
+
+/// A flow of a stateful policy.
+#[derive(Clone, Debug, Serialize)]
+pub struct FlowSessionView {
+    /// The worker that keeps it.
+    pub worker: usize,
+    /// The interface.
+    pub interface: String,
+    /// `input` if its first packet came in by that, `output` if it left.
+    pub direction: &'static str,
+    /// `tcp`, `udp`, `icmp`, `icmpv6`, or the number of the protocol.
+    pub protocol: String,
+    /// Source of its first packet; the port is the identifier of an ICMP query, or 0.
+    pub source: String,
+    /// Its destination.
+    pub destination: String,
+    /// `transitory`, `established`, `unanswered`, `answered` or `query`.
+    pub state: &'static str,
+    /// Seconds since its last packet.
+    pub idle_s: u32,
+    /// Seconds that it lives without another one.
+    pub left_s: u32,
+    /// Packets of both directions.
+    pub packets: u64,
+}
+
+/// Something that a rule decided which the flow log is to tell of.
+#[derive(Clone, Debug, Serialize)]
+pub struct FlowEventView {
+    /// Interface.
+    pub interface: String,
+    /// `input` or `output`.
+    pub direction: &'static str,
+    /// `permit`, `deny` or `reject`.
+    pub action: &'static str,
+    /// Policy.
+    pub policy: String,
+    /// Tier.
+    pub tier: String,
+    /// Rule.
+    pub rule: String,
+    /// `tcp`, `udp`, `icmp`, `icmpv6`, or the number of the protocol.
+    pub protocol: String,
+    /// Source; the port is the type of an ICMP message.
+    pub source: String,
+    /// Destination; the port is the code of an ICMP message.
+    pub destination: String,
+    /// Bytes of the frame.
+    pub bytes: usize,
+}
+
+/// The name of an IP protocol, or its number.
+pub(crate) fn protocol_name(protocol: u8) -> String {
+    match protocol {
+        1 => "icmp".into(),
+        6 => "tcp".into(),
+        17 => "udp".into(),
+        58 => "icmpv6".into(),
+        132 => "sctp".into(),
+        other => other.to_string(),
+    }
+}

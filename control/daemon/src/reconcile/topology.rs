@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use paceline_graph::{NatConfig, NatLimits, NatMapping, NatTimeouts, UnknownUnicast};
+use paceline_graph::{NatConfig, NatLimits, NatMapping, SessionTimeouts, UnknownUnicast};
 use paceline_model::config::{self, Nat, StaticMac, UnknownUnicast as Configured};
 use paceline_model::{
     Desired, DesiredBridge, DesiredInterface, DesiredTunnel, MacAddr, Membership, Over, Path, Route,
@@ -45,6 +45,7 @@ pub fn topology(desired: &Desired, told: &Told) -> Topology {
             .iter()
             .map(|(name, tunnel)| (name.to_string(), self::tunnel(tunnel)))
             .collect(),
+        ..Topology::default()
     }
 }
 
@@ -82,7 +83,7 @@ fn nat(nat: &Nat) -> NatConfig {
         ports: nat.ports.first()..=nat.ports.last(),
         inside: nat.inside.clone(),
         mappings: nat.mappings.iter().map(mapping).collect(),
-        timeouts: NatTimeouts {
+        timeouts: SessionTimeouts {
             tcp_established: nat.tcp_established_s,
             tcp_transitory: nat.tcp_transitory_s,
             udp: nat.udp_s,

@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 use paceline_tables::RouteError;
 
+use crate::session::SessionTimeouts;
+
 /// Address translation, as it is configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NatConfig {
@@ -22,7 +24,7 @@ pub struct NatConfig {
     /// Ports of inside hosts that can be reached from outside.
     pub mappings: Vec<NatMapping>,
     /// How long sessions live.
-    pub timeouts: NatTimeouts,
+    pub timeouts: SessionTimeouts,
     /// How many there may be.
     pub limits: NatLimits,
     /// Workers that share the ports, 1 to 1024.
@@ -38,7 +40,7 @@ impl Default for NatConfig {
             ports: 1024..=u16::MAX,
             inside: Vec::new(),
             mappings: Vec::new(),
-            timeouts: NatTimeouts::default(),
+            timeouts: SessionTimeouts::default(),
             limits: NatLimits::default(),
             workers: 1,
         }
@@ -58,25 +60,6 @@ pub struct NatMapping {
     pub inside: IpAddr,
     /// Its port; the same as outside for SCTP, 0 for a protocol without ports.
     pub inside_port: u16,
-}
-
-/// How long a session lives without a packet, in seconds (RFC 4787 REQ-5, RFC 5382 REQ-5, RFC 5508 REQ-2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NatTimeouts {
-    /// TCP, after the handshake.
-    pub tcp_established: u32,
-    /// TCP, before the handshake's end, and after both sides closed or one was reset.
-    pub tcp_transitory: u32,
-    /// UDP, and every protocol that is none of the others.
-    pub udp: u32,
-    /// ICMP queries.
-    pub icmp: u32,
-}
-
-impl Default for NatTimeouts {
-    fn default() -> Self {
-        NatTimeouts { tcp_established: 7440, tcp_transitory: 240, udp: 300, icmp: 60 }
-    }
 }
 
 /// How many sessions there may be.

@@ -8,7 +8,6 @@
 //! Each session remembers the configuration that it was last held against. It is held against a new one by its next packet,
 //! or by the worker's sweep, whichever comes first.
 
-mod clock;
 mod config;
 mod ports;
 mod side;
@@ -19,13 +18,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use paceline_tables::{Address, Session, State};
 
-pub use clock::NatClock;
-pub use config::{NatConfig, NatError, NatLimits, NatMapping, NatTimeouts};
+pub use config::{NatConfig, NatError, NatLimits, NatMapping};
 pub use ports::Ports;
 pub use side::{NatSide, NatTable};
 pub use view::{NatSession, NatTotals};
 
 use crate::counters::Count;
+use crate::session::{SessionClock, SessionTimeouts, over};
 
 /// Flag of a session: its destination is translated, as of one that began outside.
 pub const INBOUND: u8 = 1;
@@ -37,51 +36,7 @@ pub const TWICE: u8 = 4;
 /// Slots that one sweep looks at.
 const SWEEP: u32 = 64;
 /// Sessions that one sweep ends because of their age.
-const ENDS: u32 = 16;
-
-/// What a session is, which decides how long it lives and whether it makes way for others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum NatClass {
-    /// TCP before its handshake is over, or after it was closed or reset.
-    TcpTransitory = 1,
-    /// TCP.
-    TcpEstablished = 2,
-    /// UDP and protocols like it, without an answer yet.
-    UdpNew = 3,
-    /// UDP and protocols like it.
-    Udp = 4,
-    /// ICMP queries.
-    Icmp = 5,
-}
-
-impl NatClass {
-    /// All of them.
-    pub const ALL: [NatClass; 5] =
-        [NatClass::TcpTransitory, NatClass::TcpEstablished, NatClass::UdpNew, NatClass::Udp, NatClass::Icmp];
-
-    /// The class of a number.
-    pub fn of(number: u8) -> Option<NatClass> {
-        Self::ALL.into_iter().find(|class| *class as u8 == number)
-    }
-
-    /// Whether sessions make way for new ones when there is no room.
-    #[inline]
-    pub const fn makes_way(number: u8) -> bool {
-        number != NatClass::TcpEstablished as u8 && number != NatClass::Udp as u8
-    }
-
-    /// The name that `show nat` prints.
-    pub const fn name(self) -> &'static str {
-        match self {
-            NatClass::TcpTransitory => "transitory",
-            NatClass::TcpEstablished => "established",
-            NatClass::UdpNew => "unanswered",
-            NatClass::Udp => "answered",
-            NatClass::Icmp => "query",
-        }
-    }
-}
+const ENDS: usize = 16;
 
 /// What one worker counts of one version of IP. Packets that it drops are counted at the nodes.
 #[derive(Debug, Default)]
@@ -109,13 +64,13 @@ pub struct Nat {
     v6: NatSide<u128>,
     /// Who owns which ports.
     pub ports: Ports,
-    /// How long sessions live, by the number of their class.
-    timeouts: [u32; 8],
+    /// How long sessions live.
+    timeouts: SessionTimeouts,
     /// Most sessions of one host; 0 for any number.
     pub per_host: u32,
     /// The number of this configuration among all that succeeded each other.
     pub generation: u16,
-    clock: NatClock,
+    clock: SessionClock,
 }
 
 impl Nat {
@@ -124,14 +79,14 @@ impl Nat {
     /// # Errors
     /// Something in the configuration does not fit together, or there is no memory.
     pub fn new(config: &NatConfig) -> Result<Arc<Nat>, NatError> {
-        Nat::with_clock(config, NatClock::default())
+        Nat::with_clock(config, SessionClock::default())
     }
 
     /// As [`new`](Self::new), with a clock of one's own.
     ///
     /// # Errors
     /// Something in the configuration does not fit together, or there is no memory.
-    pub fn with_clock(config: &NatConfig, clock: NatClock) -> Result<Arc<Nat>, NatError> {
+    pub fn with_clock(config: &NatConfig, clock: SessionClock) -> Result<Arc<Nat>, NatError> {
         Nat::build(config, clock, None)
     }
 
@@ -144,7 +99,7 @@ impl Nat {
         Nat::build(config, self.clock.clone(), Some(self))
     }
 
-    fn build(config: &NatConfig, clock: NatClock, before: Option<&Nat>) -> Result<Arc<Nat>, NatError> {
+    fn build(config: &NatConfig, clock: SessionClock, before: Option<&Nat>) -> Result<Arc<Nat>, NatError> {
         if !(1..=1024).contains(&config.workers) {
             return Err(NatError::Workers(config.workers));
         }
@@ -159,22 +114,11 @@ impl Nat {
         }
         let addresses4: Vec<_> = config.addresses4.iter().map(|a| (*a).into()).collect();
         let addresses6: Vec<_> = config.addresses6.iter().map(|a| (*a).into()).collect();
-        let timeouts = config.timeouts;
-        let timeouts = [
-            0,
-            timeouts.tcp_transitory,
-            timeouts.tcp_established,
-            timeouts.udp,
-            timeouts.udp,
-            timeouts.icmp,
-            0,
-            0,
-        ];
         Ok(Arc::new(Nat {
             v4: NatSide::new(config, &ports, &addresses4, before.map(|nat| &nat.v4))?,
             v6: NatSide::new(config, &ports, &addresses6, before.map(|nat| &nat.v6))?,
             ports,
-            timeouts,
+            timeouts: config.timeouts,
             per_host: config.limits.per_host,
             generation: before.map_or(1, |nat| nat.generation.wrapping_add(1)),
             clock,
@@ -201,9 +145,12 @@ impl Nat {
 
     /// Seconds that a session has still to live without a packet; `None` if it is over.
     pub fn left(&self, state: State, now: u32) -> Option<u32> {
-        // One second more than the timeout, as the second of the last packet may have been its last moment.
-        let timeout = self.timeouts[(state.class & 7) as usize].saturating_add(1);
-        timeout.checked_sub(now.saturating_sub(state.seen)).filter(|left| *left > 0)
+        self.timeouts.left(state, now)
+    }
+
+    /// How long sessions live.
+    pub fn timeouts(&self) -> &SessionTimeouts {
+        &self.timeouts
     }
 
     /// Ends a session of the worker that calls this.
@@ -217,21 +164,11 @@ impl Nat {
     /// allow. To be called for each vector, or it ends none.
     #[inline]
     pub fn tidy<T: Address>(&self, side: &NatSide<T>, table: &NatTable<T>, now: u32) {
-        let is_over = |class: NatClass| {
-            let oldest = table.sessions.oldest(class as u8);
-            oldest.filter(|session| self.left(session.state(), now).is_none())
-        };
         let is_swept = table.swept.load(Relaxed) == u32::from(self.generation);
-        if is_swept && NatClass::ALL.into_iter().all(|class| is_over(class).is_none()) {
-            return;
-        }
-        let mut ends = ENDS;
-        for class in NatClass::ALL {
-            while let Some(session) = is_over(class).filter(|_| ends > 0) {
-                self.end(side, table, session);
-                table.counters.expired.add(1);
-                ends -= 1;
-            }
+        for _ in 0..ENDS {
+            let Some(session) = over(&table.sessions, &self.timeouts, now) else { break };
+            self.end(side, table, session);
+            table.counters.expired.add(1);
         }
         if !is_swept {
             self.sweep(side, table);

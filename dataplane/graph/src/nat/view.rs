@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use paceline_tables::{Address, SessionEntry, Tuple};
 
-use super::{Nat, NatClass, NatSide, STATIC};
+use super::{Nat, NatSide, STATIC};
+use crate::session::SessionClass;
 
 /// A session, as `show nat` prints it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct NatSession {
     /// What they became.
     pub after: [SocketAddr; 2],
     /// What it is.
-    pub class: NatClass,
+    pub class: SessionClass,
     /// Whether it began by a mapping.
     pub is_static: bool,
     /// Seconds since its last packet.
@@ -88,7 +89,7 @@ impl Nat {
             protocol: entry.before.protocol,
             before: ends(&entry.before),
             after: ends(&entry.after),
-            class: NatClass::of(entry.state.class)?,
+            class: SessionClass::of(entry.state.class)?,
             is_static: entry.flags & STATIC != 0,
             idle: now.saturating_sub(entry.state.seen),
             left: self.left(entry.state, now)?,

@@ -4,16 +4,17 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering::Relaxed;
 
 use paceline_buf::Packet;
-use paceline_graph::nat::{INBOUND, NatClass, STATIC, TWICE};
-use paceline_graph::{Context, Reason};
+use paceline_graph::nat::{INBOUND, STATIC, TWICE};
+use paceline_graph::session::{over, weakest};
+use paceline_graph::{Context, Reason, SessionClass};
 use paceline_tables::{Address, Session, Tuple};
 use paceline_wire::flow::{Kind, SCTP};
 use paceline_wire::{icmpv4, icmpv6};
 
 use super::family::{NatFamily, Seen, has_ports};
 use super::packet::{Found, Slow, known};
-use super::{Way, Work, track};
-use crate::hop;
+use super::{Way, Work};
+use crate::{hop, track};
 
 /// Ports that are tried for one session. A packet that finds none is dropped, and its sender's next one tries others; so
 /// whoever has taken all ports cannot keep a worker busy with looking.
@@ -54,7 +55,9 @@ impl<F: NatFamily, const OUT: bool> Slow<F, OUT> {
         match seen.kind {
             Kind::LaterPart => return Err(Reason::NatFragment),
             // What the switch says of itself about packets that were never translated.
-            Kind::Error if is_switch::<F>(cx, work, packet, seen.source) => return Ok(Found::Way(Way::On)),
+            Kind::Error if is_switch::<F>(cx, work, packet, seen.outer.source) => {
+                return Ok(Found::Way(Way::On));
+            }
             Kind::Ports | Kind::Query | Kind::Other if seen.begins => {}
             _ => return Err(Reason::NatNoSession),
         }
@@ -146,7 +149,7 @@ impl<F: NatFamily, const OUT: bool> Slow<F, OUT> {
                 work.table.counters.expired.add(1);
                 return Ok(());
             }
-            if NatClass::makes_way(state.class) && weakest.is_none_or(|(seen, _)| state.seen < seen) {
+            if SessionClass::makes_way(state.class) && weakest.is_none_or(|(seen, _)| state.seen < seen) {
                 weakest = Some((state.seen, session));
             }
         }
@@ -204,18 +207,15 @@ fn begin<'a, F: NatFamily>(
     Ok(session)
 }
 
-/// Ends the session that was not used for the longest time, of those that make way: never one that both sides have used.
+/// Ends a session that is over, or else the weakest one.
 fn make_way<F: NatFamily>(work: &Work<'_, F>) -> Result<(), Reason> {
     let Work { nat, side, table, .. } = *work;
-    let oldest = |class: NatClass| table.sessions.oldest(class as u8);
-    let over = |session: &Session<'_, F::Address>| nat.left(session.state(), work.now).is_none();
-    if let Some(session) = NatClass::ALL.into_iter().filter_map(oldest).find(over) {
+    if let Some(session) = over(&table.sessions, nat.timeouts(), work.now) {
         nat.end(side, table, session);
         table.counters.expired.add(1);
         return Ok(());
     }
-    let weak = NatClass::ALL.into_iter().filter(|class| NatClass::makes_way(*class as u8));
-    let Some(session) = weak.filter_map(oldest).min_by_key(|session| session.state().seen) else {
+    let Some(session) = weakest(&table.sessions) else {
         table.counters.table_full.add(1);
         return Err(Reason::NatTableFull);
     };

@@ -66,8 +66,10 @@ pub trait NatFamily: Send {
 pub struct Seen<T> {
     /// The flow that it belongs to: of an ICMP error, the way back of the packet that it quotes.
     pub flow: Tuple<T>,
-    /// Its source; of an ICMP error, that of the error.
-    pub source: T,
+    /// The flow that its own headers say; of an ICMP error, that of the error.
+    pub outer: Tuple<T>,
+    /// Type and code, if it is ICMP.
+    pub icmp: (u8, u8),
     /// What is behind its IP headers.
     pub kind: Kind,
     /// Which part of a packet it is, if not the whole.
@@ -106,29 +108,31 @@ pub fn seen<T: Address, const N: usize>(
 ) -> Seen<T> {
     let key = &flow.key;
     let (protocol, at) = (key.protocol, ip.get(flow.l4..).unwrap_or_default());
-    let flags =
-        if flow.kind == Kind::Ports && protocol == tcp::PROTOCOL { at.get(FLAGS).copied() } else { None };
+    let flags = if flow.kind == Kind::Ports && protocol == tcp::PROTOCOL {
+        at.get(tcp::FLAGS_OFFSET).copied()
+    } else {
+        None
+    };
     let tcp = flags.unwrap_or_default();
     let begins = match flow.kind {
-        Kind::Ports => tcp & RST == 0,
+        Kind::Ports => tcp & tcp::RST == 0,
         Kind::Query => at.first().is_some_and(|kind| queries.contains(kind)),
         Kind::Other => protocol != icmp,
         Kind::Error | Kind::LaterPart => false,
     };
+    let flow_of_key = tuple(key, &number);
+    let is_icmp = protocol == icmp && flow.kind != Kind::LaterPart;
+    let kind = at.first_chunk::<2>().filter(|_| is_icmp).copied().unwrap_or_default();
     Seen {
-        flow: tuple(key, &number),
-        source: number(key.source),
+        flow: flow_of_key,
+        outer: flow_of_key,
+        icmp: (kind[0], kind[1]),
         kind: flow.kind,
         part: flow.part,
         tcp,
         begins,
     }
 }
-
-/// Where the flags are in a TCP header.
-pub const FLAGS: usize = 13;
-/// TCP's flag that a connection is no more.
-pub const RST: u8 = 0x04;
 
 /// The flow of a key.
 pub fn tuple<T: Address, const N: usize>(key: &Key<N>, number: impl Fn([u8; N]) -> T) -> Tuple<T> {
@@ -137,6 +141,7 @@ pub fn tuple<T: Address, const N: usize>(key: &Key<N>, number: impl Fn([u8; N]) 
         destination: number(key.destination),
         ports: Tuple::<T>::join(key.source_port, key.destination_port),
         protocol: key.protocol,
+        scope: 0,
     }
 }
 

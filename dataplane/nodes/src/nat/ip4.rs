@@ -6,9 +6,9 @@ use paceline_tables::Tuple;
 use paceline_wire::checksum::{Field, update};
 use paceline_wire::flow::{Kind, extract_quoted_v4, extract_v4};
 use paceline_wire::rewrite::{rewrite_quoted_v4, rewrite_v4};
-use paceline_wire::{icmpv4, ipv4, mss};
+use paceline_wire::{icmpv4, ipv4, mss, tcp};
 
-use super::family::{FLAGS, NatFamily, Seen, fault, key, least, seen, transport, tuple};
+use super::family::{NatFamily, Seen, fault, key, least, seen, transport, tuple};
 use crate::{Ip4, Ip6, hop};
 
 /// What says in an IPv4 header that the packet is a part of one.
@@ -44,12 +44,18 @@ impl NatFamily for Ip4 {
         }
         let word =
             |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        Some(Tuple { source: word(12), destination: word(16), ports: word(20), protocol: header[9] })
+        Some(Tuple {
+            source: word(12),
+            destination: word(16),
+            ports: word(20),
+            protocol: header[9],
+            scope: 0,
+        })
     }
 
     #[inline(always)]
     fn flags(ip: &[u8]) -> u8 {
-        ip.get(ipv4::MIN_LEN + FLAGS).copied().unwrap_or_default()
+        ip.get(ipv4::MIN_LEN + tcp::FLAGS_OFFSET).copied().unwrap_or_default()
     }
 
     #[inline(always)]

@@ -6,9 +6,9 @@ use paceline_tables::Tuple;
 use paceline_wire::checksum::Field;
 use paceline_wire::flow::{Kind, extract_quoted_v6, extract_v6};
 use paceline_wire::rewrite::{rewrite_quoted_v6, rewrite_v6};
-use paceline_wire::{icmpv6, ipv6, mss};
+use paceline_wire::{icmpv6, ipv6, mss, tcp};
 
-use super::family::{FLAGS, NatFamily, Seen, fault, key, least, seen, transport, tuple};
+use super::family::{NatFamily, Seen, fault, key, least, seen, transport, tuple};
 use crate::{Ip6, hop};
 
 impl NatFamily for Ip6 {
@@ -42,12 +42,13 @@ impl NatFamily for Ip6 {
             destination: u128::from_be_bytes(*destination.first_chunk()?),
             ports: u32::from_be_bytes(*ports),
             protocol: header[6],
+            scope: 0,
         })
     }
 
     #[inline(always)]
     fn flags(ip: &[u8]) -> u8 {
-        ip.get(ipv6::HEADER_LEN + FLAGS).copied().unwrap_or_default()
+        ip.get(ipv6::HEADER_LEN + tcp::FLAGS_OFFSET).copied().unwrap_or_default()
     }
 
     #[inline(always)]

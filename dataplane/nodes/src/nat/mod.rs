@@ -20,13 +20,11 @@
 
 mod begin;
 mod family;
-mod fragments;
 mod ip4;
 mod ip6;
 mod packet;
 #[cfg(test)]
 mod tests;
-mod track;
 
 use paceline_buf::{Packet, VECTOR_SIZE, Vector};
 use paceline_graph::nat::{Nat, NatSide, NatTable};
@@ -36,10 +34,11 @@ use paceline_wire::checksum::Field;
 use paceline_wire::ethernet::HEADER_LEN;
 use paceline_wire::tcp;
 
-use crate::{hop, refuse};
+use crate::{hop, refuse, track};
 use packet::Slow;
 
 pub use family::NatFamily;
+pub(crate) use family::Seen;
 
 /// Packets that the passes go over at a time. The lines that they fetch, three for each, then stay in the first-level cache until
 /// they are used; those of a whole vector do not.

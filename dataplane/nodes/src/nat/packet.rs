@@ -9,8 +9,9 @@ use paceline_wire::tcp;
 
 use super::begin::seed;
 use super::family::{NatFamily, Seen};
-use super::fragments::Fragments;
-use super::{Way, Work, field, track};
+use super::{Way, Work, field};
+use crate::fragments::Fragments;
+use crate::track;
 
 /// The session of a packet, or where the packet goes without one.
 pub(super) enum Found<'a, T: Address> {

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use etherparse::{IpNumber, PacketBuilder};
 use paceline_buf::VnetHdr;
-use paceline_graph::nat::{NatClock, NatSession};
+use paceline_graph::SessionClock;
+use paceline_graph::nat::NatSession;
 use paceline_graph::{
     Action, Adjacencies, Capabilities, IpVersion, L3, Link, Nat, NatConfig, NatMapping, Reason, Vrf,
 };
@@ -85,7 +86,7 @@ fn mapping(protocol: u8, outside_port: u16, host: &str, inside_port: u16, is_v6:
 impl Router {
     fn new(config: &NatConfig, is_v6: bool) -> Router {
         let clock = Arc::new(AtomicU32::new(1000));
-        let nat = Nat::with_clock(config, NatClock::Set(Arc::clone(&clock))).expect("a configuration");
+        let nat = Nat::with_clock(config, SessionClock::Set(Arc::clone(&clock))).expect("a configuration");
         let mut rig = Rig::bridge(0);
         rig.snapshot.nat = Some(nat);
         for port in [IN, OUT] {

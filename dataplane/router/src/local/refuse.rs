@@ -5,45 +5,22 @@ use std::net::IpAddr;
 use paceline_wire::icmpv4::{self, MAX_ERROR};
 use paceline_wire::ipv4::{self, Ipv4Header};
 use paceline_wire::ipv6::{self, Ipv6Header};
-use paceline_wire::tcp::{self, FIN, SYN, TcpHeader};
-use paceline_wire::{icmpv6, udp};
+use paceline_wire::{icmpv6, reset, tcp, udp};
 use zerocopy::IntoBytes;
 
 use super::view::{View, pseudo};
 
-/// Flags of TCP that only refusals use (RFC 9293 §3.1).
-const RST: u8 = 0x04;
-const ACK: u8 = 0x10;
-/// What stands for a header of 20 bytes in the byte of the data offset.
-const DATA_OFFSET: u8 = 0x50;
 /// The header that says that nothing follows (RFC 8200 §4.7).
 const NO_NEXT_HEADER: u8 = 59;
 
 /// Writes the reset that answers a segment for which there is no connection (RFC 9293 §3.10.7.1). `false` if there is none.
 pub(super) fn reset(view: &View<'_>, out: &mut Vec<u8>) -> bool {
-    let segment = view.payload();
-    let Some(header) = TcpHeader::read(segment) else { return false };
-    if header.flags & RST != 0 {
-        return false;
-    }
-    let (sequence, acknowledgment, flags) = if header.flags & ACK != 0 {
-        (header.acknowledgment.get(), 0, RST)
-    } else {
-        let marks = u32::from(header.flags & SYN != 0) + u32::from(header.flags & FIN != 0);
-        let len = (segment.len() - header.header_len()) as u32 + marks;
-        (0, header.sequence.get().wrapping_add(len), RST | ACK)
-    };
-    let mut reset = [0; tcp::MIN_LEN];
-    reset[..2].copy_from_slice(&header.destination.get().to_be_bytes());
-    reset[2..4].copy_from_slice(&header.source.get().to_be_bytes());
-    reset[4..8].copy_from_slice(&sequence.to_be_bytes());
-    reset[8..12].copy_from_slice(&acknowledgment.to_be_bytes());
-    (reset[12], reset[13]) = (DATA_OFFSET, flags);
-    let mut sum = pseudo(view.destination, view.source, tcp::PROTOCOL, reset.len());
-    sum.add(&reset);
+    let Some(mut segment) = reset::segment(view.payload()) else { return false };
+    let mut sum = pseudo(view.destination, view.source, tcp::PROTOCOL, segment.len());
+    sum.add(&segment);
     let at = tcp::CHECKSUM_OFFSET;
-    reset[at..at + 2].copy_from_slice(&sum.finish().to_be_bytes());
-    write(view.destination, view.source, tcp::PROTOCOL, &reset, out)
+    segment[at..at + 2].copy_from_slice(&sum.finish().to_be_bytes());
+    write(view.destination, view.source, tcp::PROTOCOL, &segment, out)
 }
 
 /// Writes the error that answers a packet for which nobody is there: its port for UDP, its protocol for others. `false` if there

@@ -53,7 +53,7 @@ impl State {
 /// ```text
 ///     addresses before and after translation
 ///     ports before 32 | ports after 32
-///     sum of addresses 16 | sum of addresses and ports 16 | protocol 8 | flags 8
+///     sum of addresses 16 | sum of addresses and ports 16 | protocol 8 | flags 8 | scope 16
 ///     seen 32 | generation 16 | class 8 | track 8
 ///     previous in the list 32 | next 32
 ///     sequence
@@ -77,19 +77,24 @@ impl<T: Address> Slot<T> {
     pub fn before(&self) -> Tuple<T> {
         let (source, destination) = T::load(&self.before);
         let ports = (self.ports.load(Relaxed) >> 32) as u32;
-        Tuple { source, destination, ports, protocol: self.protocol() }
+        Tuple { source, destination, ports, protocol: self.protocol(), scope: self.scope() }
     }
 
     #[inline(always)]
     pub fn after(&self) -> Tuple<T> {
         let (source, destination) = T::load(&self.after);
         let ports = self.ports.load(Relaxed) as u32;
-        Tuple { source, destination, ports, protocol: self.protocol() }
+        Tuple { source, destination, ports, protocol: self.protocol(), scope: self.scope() }
     }
 
     #[inline(always)]
     fn protocol(&self) -> u8 {
         (self.fixed.load(Relaxed) >> 32) as u8
+    }
+
+    #[inline(always)]
+    fn scope(&self) -> u16 {
+        (self.fixed.load(Relaxed) >> 48) as u16
     }
 
     pub fn flags(&self) -> u8 {
@@ -140,7 +145,8 @@ impl<T: Address> Slot<T> {
             let fixed = u64::from(addresses)
                 | u64::from(all) << 16
                 | u64::from(before.protocol) << 32
-                | u64::from(flags) << 40;
+                | u64::from(flags) << 40
+                | u64::from(before.scope) << 48;
             slot.fixed.store(fixed, Relaxed);
             slot.packets.store(0, Relaxed);
             slot.set_links(NONE, NONE);

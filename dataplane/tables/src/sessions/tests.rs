@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn flow(number: u32) -> Tuple<u32> {
-    Tuple { source: number, destination: 7, ports: number.rotate_left(9), protocol: 17 }
+    Tuple { source: number, destination: 7, ports: number.rotate_left(9), protocol: 17, scope: 0 }
 }
 
 fn state(seen: u32, class: u8) -> State {
@@ -26,7 +26,8 @@ fn slots_are_as_large_as_they_are_said_to_be() {
 #[test]
 fn the_sums_of_both_directions_cancel() {
     let table = Sessions::<u128>::new(10).expect("memory");
-    let before = Tuple { source: 0xfd00 << 112 | 1, destination: 9, ports: 0x1234_0050, protocol: 6 };
+    let before =
+        Tuple { source: 0xfd00 << 112 | 1, destination: 9, ports: 0x1234_0050, protocol: 6, scope: 0 };
     let after = Tuple { source: 0x2001 << 112 | 0xffff, ports: 0xffff_0050, ..before };
     let there = table.insert(&before, &after, 2, state(1, 1)).expect("room");
     let back = table.find(&after.reversed()).expect("the session");
@@ -67,7 +68,8 @@ fn a_reader_sees_whole_sessions() {
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             for round in 0..200_000_u128 {
-                let before = Tuple { source: round, destination: round, ports: round as u32, protocol: 6 };
+                let before =
+                    Tuple { source: round, destination: round, ports: round as u32, protocol: 6, scope: 0 };
                 let after = Tuple { source: !round, ..before };
                 let session = table.insert(&before, &after, 0, state(round as u32, 1)).expect("room");
                 if table.len() > 50 {
@@ -111,7 +113,7 @@ proptest! {
         let table = Sessions::<u32>::new(limit).expect("memory");
         let mut twin: HashMap<u32, u32> = HashMap::new();
         let mut lists: Vec<Vec<u32>> = vec![Vec::new(); 4];
-        let outside = |port: u32| Tuple { source: 99, destination: 7, ports: port, protocol: 17 };
+        let outside = |port: u32| Tuple { source: 99, destination: 7, ports: port, protocol: 17, scope: 0 };
         for (now, op) in (1..).zip(ops) {
             match op {
                 Op::Insert(inside, port, class) => {

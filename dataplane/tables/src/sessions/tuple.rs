@@ -145,6 +145,8 @@ pub struct Tuple<T> {
     pub ports: u32,
     /// IP protocol number.
     pub protocol: u8,
+    /// Where the flow is: flows of different scopes are different, whatever else they have in common.
+    pub scope: u16,
 }
 
 impl<T: Address> Tuple<T> {
@@ -175,13 +177,14 @@ impl<T: Address> Tuple<T> {
             destination: self.source,
             ports: self.ports.rotate_left(16),
             protocol: self.protocol,
+            scope: self.scope,
         }
     }
 
     /// A hash of which any bits may be used.
     #[inline(always)]
     pub fn hash(&self, seed: u64) -> u64 {
-        let word = u64::from(self.ports) << 8 | u64::from(self.protocol);
+        let word = u64::from(self.scope) << 40 | u64::from(self.ports) << 8 | u64::from(self.protocol);
         T::hash_pair(seed, word, self.source, self.destination)
     }
 }

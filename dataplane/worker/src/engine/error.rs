@@ -2,6 +2,7 @@
 
 use paceline_buf::PoolError;
 use paceline_graph::MAX_INTERFACES;
+use paceline_graph::filter::FilterError;
 
 use super::trace::MAX_TRACES;
 
@@ -61,6 +62,9 @@ pub enum EngineError {
     /// A thread ended without being told to.
     #[error("thread {0} has ended by itself: the switch must be started again; the log says why")]
     Ended(String),
+    /// Filters that cannot be.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     /// A worker's thread ended or hangs.
     #[error("worker {0} does not answer; the log says why")]
     Worker(usize),

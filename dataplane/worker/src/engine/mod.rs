@@ -5,6 +5,7 @@
 
 mod capture;
 mod error;
+mod filters;
 mod nat;
 mod orders;
 mod peers;
@@ -34,6 +35,7 @@ use crate::spec::{Topology, TunnelSpec};
 use crate::view::PingView;
 use crate::worker::{Link, Worker};
 pub use error::EngineError;
+use filters::Filtering;
 use nat::Translation;
 use orders::PATIENCE;
 use peers::Learned;
@@ -117,6 +119,7 @@ pub struct Engine {
     bridges: BTreeMap<u16, String>,
     routing: Arc<Mutex<Routing>>,
     translation: Translation,
+    filtering: Filtering,
     punt: Arc<Punt>,
     /// There from the start on, but for the time that workers are started.
     server: Option<Server>,
@@ -154,6 +157,7 @@ impl Engine {
             bridges: BTreeMap::new(),
             routing: Arc::new(Mutex::new(Routing::new())),
             translation: Translation::default(),
+            filtering: Filtering::default(),
             punt: Arc::new(Punt::new(PUNT)),
             server: None,
             tracing: Tracing::default(),
@@ -298,8 +302,8 @@ impl Engine {
     /// Of single routes that could not be made [`route_error`](Engine::route_error) tells.
     ///
     /// # Errors
-    /// A tunnel that cannot be, or has the name of a port; no number left for a tunnel or a routed leg of a bridge: nothing has
-    /// changed then. A worker that does not answer: it goes over to the new configuration when it can.
+    /// Filters or a tunnel that cannot be, or one that has the name of a port; no number left for a tunnel or a routed leg of a bridge:
+    /// nothing has changed then. A worker that does not answer: it goes over to the new configuration when it can.
     pub fn configure(&mut self, topology: Topology) -> Result<(), EngineError> {
         tunnels::check(&topology)?;
         let is_port = |name: &str| self.interfaces.iter().flatten().any(|i| &*i.name == name && i.is_port());
@@ -307,7 +311,8 @@ impl Engine {
             return Err(EngineError::Exists(name.clone()));
         }
         let before = std::mem::replace(&mut self.topology, topology);
-        if let Err(error) = self.make_bridge_legs().and_then(|()| self.make_tunnels()) {
+        let made = self.make_bridge_legs().and_then(|()| self.make_tunnels());
+        if let Err(error) = made.and_then(|()| self.prepare_filters()) {
             // What was made for it goes with the next change.
             self.topology = before;
             return Err(error);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use paceline_graph::{Nat, NatConfig, NatError, NatSession, NatTotals};
 
 use super::Engine;
-use crate::view::{NatSessionView, NatView};
+use crate::view::{NatSessionView, NatView, protocol_name};
 
 /// Address translation, and what it was made from.
 #[derive(Default)]
@@ -92,14 +92,7 @@ fn view(session: &NatSession) -> NatSessionView {
     let [new_source, new_destination] = after.map(end);
     NatSessionView {
         worker,
-        protocol: match protocol {
-            1 => "icmp".into(),
-            6 => "tcp".into(),
-            17 => "udp".into(),
-            58 => "icmpv6".into(),
-            132 => "sctp".into(),
-            other => other.to_string(),
-        },
+        protocol: protocol_name(protocol),
         source,
         destination,
         new_source,
@@ -113,6 +106,6 @@ fn view(session: &NatSession) -> NatSessionView {
 }
 
 /// An address with its port, if there is one.
-fn end(end: SocketAddr) -> String {
+pub(super) fn end(end: SocketAddr) -> String {
     if end.port() == 0 { end.ip().to_string() } else { end.to_string() }
 }

@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
+use paceline_graph::filter::Filter;
 use paceline_graph::{Capabilities, Interface, InterfaceCounters, L3, NO_DOMAIN, Snapshot, TunnelEnds, Zone};
 use paceline_nodes::Features;
 use paceline_ports::LinkState;
 
-use super::{Attached, Engine, EngineError, tunnels};
+use super::{Attached, Engine, EngineError, filters, tunnels};
 use crate::bridges::Place;
 use crate::command::Command;
 use crate::routing::{Leg, Routing, Server, mac_of};
-use crate::spec::{BridgeSpec, MemberSpec, OverSpec, RoutedSpec, Topology, VlanSpec};
+use crate::spec::{BridgeSpec, FilterSpec, MemberSpec, OverSpec, RoutedSpec, Topology, VlanSpec};
 
 /// The name of the bridge's end of a routed leg: no port's, as it has a character that those have not.
 fn bridge_end(leg: &str) -> String {
@@ -43,8 +44,8 @@ impl Engine {
     fn step(&mut self) -> Result<bool, EngineError> {
         let interfaces = self.interfaces.iter().enumerate();
         let configured = interfaces.filter_map(|(at, i)| Some((at as u16, i.as_ref()?)));
-        let numbers: HashMap<&str, u16> =
-            configured.filter(|(_, i)| i.mtu.is_some()).map(|(at, i)| (&*i.name, at)).collect();
+        let configured = configured.filter(|(_, i)| i.mtu.is_some());
+        let numbers: HashMap<Arc<str>, u16> = configured.map(|(at, i)| (Arc::clone(&i.name), at)).collect();
         let index = |name: &str| numbers.get(name).copied();
         let legs = self.topology.routed.iter();
         let legs =
@@ -79,6 +80,7 @@ impl Engine {
             punt: Some(Arc::clone(&self.punt)),
             nat: self.translation.nat(),
             tunnels: TunnelEnds::new(tunnels.iter().map(|(index, tunnel)| (*index, &**tunnel))),
+            flows: self.filtering.flows(),
             ..Snapshot::default()
         };
         for (index, attached) in self.interfaces.iter().enumerate() {
@@ -94,7 +96,9 @@ impl Engine {
                     }
                     None => (places.remove(&index).unwrap_or(NOWHERE), None),
                 };
-                let mut interface = attached.interface(index, mtu, place);
+                let spec = self.topology.filters.get(&*attached.name);
+                let filter = self.filtering.filter(&attached.name, |name| numbers.get(name).copied());
+                let mut interface = attached.interface(index, mtu, place, spec, filter);
                 if is_closed(index, attached) {
                     interface.input = Box::default();
                 }
@@ -114,6 +118,7 @@ impl Engine {
             }
         }
         self.domains.forget_departed();
+        self.filtering.quiet();
         Ok(self.routing().complete())
     }
 
@@ -197,7 +202,7 @@ impl Engine {
     /// A routed interface that there is.
     fn leg(&self, number: u16, name: &str, spec: &RoutedSpec) -> Option<Leg> {
         let attached = self.interfaces.get(number as usize)?.as_ref()?;
-        let features = attached.features(Some(spec), false);
+        let features = attached.features(Some(spec), false, self.topology.filters.get(name));
         let (_, output) = paceline_nodes::arcs(number, features);
         Some(Leg {
             name: Arc::clone(&attached.name),
@@ -220,8 +225,8 @@ const NOWHERE: Place = Place { domain: NO_DOMAIN, vlan: None, zone: Zone::new(0,
 
 impl Attached {
     /// `routed`: how it is routed, if it is.
-    fn features(&self, routed: Option<&RoutedSpec>, vlan: bool) -> Features {
-        Features {
+    fn features(&self, routed: Option<&RoutedSpec>, vlan: bool, filter: Option<&FilterSpec>) -> Features {
+        let own = Features {
             routed: routed.is_some(),
             nat: routed.is_some_and(|routed| routed.nat),
             source_check: routed.is_some_and(|routed| routed.source_check),
@@ -231,7 +236,9 @@ impl Attached {
             vlan,
             capture: self.capture.is_some(),
             capabilities: self.capabilities,
-        }
+            ..Features::default()
+        };
+        filters::features(filter, own)
     }
 
     fn interface(
@@ -239,9 +246,11 @@ impl Attached {
         index: u16,
         mtu: u32,
         (place, routed): (Place, Option<(L3, &RoutedSpec)>),
+        spec: Option<&FilterSpec>,
+        filter: Option<Arc<Filter>>,
     ) -> Interface {
-        let (input, output) =
-            paceline_nodes::arcs(index, self.features(routed.map(|routed| routed.1), place.vlan.is_some()));
+        let features = self.features(routed.map(|routed| routed.1), place.vlan.is_some(), spec);
+        let (input, output) = paceline_nodes::arcs(index, features);
         Interface {
             name: Arc::clone(&self.name),
             mtu,
@@ -255,6 +264,7 @@ impl Attached {
             zone: place.zone,
             vlan: place.vlan,
             capabilities: self.capabilities,
+            filter,
             capture: self.capture.clone(),
             counters: Arc::clone(&self.counters),
         }

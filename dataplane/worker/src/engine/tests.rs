@@ -2,6 +2,7 @@
 
 mod announce;
 mod faults;
+mod filters;
 mod routing;
 mod tunnels;
 

@@ -111,7 +111,7 @@ fn a_mapped_port_is_reached_from_outside_and_answers_from_there() {
             let sessions = router.sessions();
             assert_eq!(sessions.iter().filter(|s| s.is_static).count(), 2, "{sessions:?}");
             assert_eq!(
-                sessions.iter().filter(|s| s.class == paceline_graph::nat::NatClass::TcpEstablished).count(),
+                sessions.iter().filter(|s| s.class == paceline_graph::SessionClass::TcpEstablished).count(),
                 1
             );
         },

@@ -1,7 +1,7 @@
 //! Time, room, other workers and other configurations.
 
 use paceline_graph::NatLimits;
-use paceline_graph::nat::NatClass;
+use paceline_graph::SessionClass;
 
 use super::*;
 
@@ -215,7 +215,7 @@ fn both_directions_meet_at_one_worker() {
                 let port = session.after[0].port();
                 assert_eq!(router.nat().ports.owner(port), session.worker, "{session:?}");
             }
-            assert!(router.sessions().iter().any(|s| s.class == NatClass::Udp));
+            assert!(router.sessions().iter().any(|s| s.class == SessionClass::Udp));
         },
     );
 }

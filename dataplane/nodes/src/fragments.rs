@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn later_parts_have_the_ports_of_the_first_for_a_while() {
         let mut all = Fragments::<u32>::default();
-        let flow = Tuple { source: 1, destination: 2, ports: 0x0003_0004, protocol: 17 };
+        let flow = Tuple { source: 1, destination: 2, ports: 0x0003_0004, protocol: 17, scope: 0 };
         let later = Tuple { ports: 0, ..flow };
         assert_eq!(all.ports(&later, 9, 5), None);
         all.note(&flow, 9, 5);

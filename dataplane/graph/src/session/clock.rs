@@ -7,7 +7,7 @@ use paceline_sys::cpu::{tsc, tsc_hz};
 
 /// Seconds since some moment.
 #[derive(Clone, Debug)]
-pub enum NatClock {
+pub enum SessionClock {
     /// By the time stamp counter.
     Counter {
         /// Its value at second 0.
@@ -19,19 +19,19 @@ pub enum NatClock {
     Set(Arc<AtomicU32>),
 }
 
-impl Default for NatClock {
+impl Default for SessionClock {
     fn default() -> Self {
-        NatClock::Counter { start: tsc(), hz: tsc_hz().max(1) }
+        SessionClock::Counter { start: tsc(), hz: tsc_hz().max(1) }
     }
 }
 
-impl NatClock {
+impl SessionClock {
     /// The second. One division: to be read once for a vector.
     #[inline]
     pub fn now(&self) -> u32 {
         match self {
-            NatClock::Counter { start, hz } => (tsc().saturating_sub(*start) / hz) as u32,
-            NatClock::Set(now) => now.load(Relaxed),
+            SessionClock::Counter { start, hz } => (tsc().saturating_sub(*start) / hz) as u32,
+            SessionClock::Set(now) => now.load(Relaxed),
         }
     }
 }

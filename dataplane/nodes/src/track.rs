@@ -1,11 +1,9 @@
-//! What becomes of a session with each packet: how long it lives, and whether it makes way for others.
+//! What becomes of a session, of address translation or of a filter, with each packet: how long it lives, and whether it makes way for others.
 
-use paceline_graph::nat::NatClass;
+use paceline_graph::SessionClass;
 use paceline_tables::State;
-use paceline_wire::tcp::{self, FIN, SYN};
+use paceline_wire::tcp::{self, FIN, RST, SYN};
 use paceline_wire::{icmpv4, icmpv6};
-
-use super::family::RST;
 
 /// A SYN was seen from the side that began; shifted by one, from the other side.
 const OPENED: u8 = 1;
@@ -21,10 +19,10 @@ const FOUND: u8 = 1 << 6;
 /// The state of a session that a packet begins.
 pub fn first(protocol: u8, flags: u8, now: u32, generation: u16) -> State {
     let (class, track) = match protocol {
-        tcp::PROTOCOL if flags & SYN != 0 => (NatClass::TcpTransitory, OPENED),
-        tcp::PROTOCOL => (NatClass::TcpTransitory, FOUND | OPENED),
-        icmpv4::PROTOCOL | icmpv6::PROTOCOL => (NatClass::Icmp, 0),
-        _ => (NatClass::UdpNew, 0),
+        tcp::PROTOCOL if flags & SYN != 0 => (SessionClass::TcpTransitory, OPENED),
+        tcp::PROTOCOL => (SessionClass::TcpTransitory, FOUND | OPENED),
+        icmpv4::PROTOCOL | icmpv6::PROTOCOL => (SessionClass::Icmp, 0),
+        _ => (SessionClass::UdpNew, 0),
     };
     State { seen: now, generation, class: class as u8, track }
 }
@@ -36,14 +34,14 @@ pub fn first(protocol: u8, flags: u8, now: u32, generation: u16) -> State {
 #[inline]
 pub fn next(state: State, protocol: u8, flags: u8, back: bool) -> State {
     if protocol != tcp::PROTOCOL {
-        let is_answered = back && state.class == NatClass::UdpNew as u8;
-        let class = if is_answered { NatClass::Udp as u8 } else { state.class };
+        let is_answered = back && state.class == SessionClass::UdpNew as u8;
+        let class = if is_answered { SessionClass::Udp as u8 } else { state.class };
         return State { class, ..state };
     }
     let track = track(state.track, flags, u8::from(back));
     let both = CLOSED | CLOSED << 1;
     let is_open = track & ESTABLISHED != 0 && track & RESET == 0 && track & both != both;
-    let class = if is_open { NatClass::TcpEstablished } else { NatClass::TcpTransitory };
+    let class = if is_open { SessionClass::TcpEstablished } else { SessionClass::TcpTransitory };
     State { class: class as u8, track, ..state }
 }
 
@@ -72,16 +70,16 @@ fn track(track: u8, flags: u8, side: u8) -> u8 {
 #[inline(always)]
 pub fn is_steady(state: State, protocol: u8, flags: u8, back: bool) -> bool {
     if protocol == tcp::PROTOCOL {
-        return flags & (SYN | FIN | RST) == 0 && state.class == NatClass::TcpEstablished as u8;
+        return flags & (SYN | FIN | RST) == 0 && state.class == SessionClass::TcpEstablished as u8;
     }
-    !back || state.class != NatClass::UdpNew as u8
+    !back || state.class != SessionClass::UdpNew as u8
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use paceline_wire::tcp::ACK;
 
-    const ACK: u8 = 0x10;
+    use super::*;
 
     /// The class after these packets, of which the first begins the session.
     fn after(packets: &[(u8, bool)]) -> u8 {
@@ -96,7 +94,7 @@ mod tests {
 
     #[test]
     fn connections_open_and_close() {
-        let (open, closed) = (NatClass::TcpEstablished as u8, NatClass::TcpTransitory as u8);
+        let (open, closed) = (SessionClass::TcpEstablished as u8, SessionClass::TcpTransitory as u8);
         let handshake = [(SYN, false), (SYN | ACK, true), (ACK, false)];
         let then = |more: &[(u8, bool)]| after(&[&handshake[..], more].concat());
         assert_eq!(after(&handshake[..1]), closed);
@@ -116,7 +114,7 @@ mod tests {
 
     #[test]
     fn connections_are_found_in_the_middle() {
-        let (open, closed) = (NatClass::TcpEstablished as u8, NatClass::TcpTransitory as u8);
+        let (open, closed) = (SessionClass::TcpEstablished as u8, SessionClass::TcpTransitory as u8);
         assert_eq!(after(&[(ACK, false), (ACK, false)]), closed);
         assert_eq!(after(&[(ACK, false), (ACK, true), (ACK, false)]), open);
         assert_eq!(after(&[(ACK, false), (RST, true)]), closed);
@@ -126,7 +124,7 @@ mod tests {
     fn an_answer_makes_a_datagram_a_conversation() {
         let state = first(17, 0, 1, 1);
         assert_eq!(next(state, 17, 0, false), state);
-        assert_eq!(next(state, 17, 0, true).class, NatClass::Udp as u8);
-        assert_eq!(next(first(1, 0, 1, 1), 1, 0, true).class, NatClass::Icmp as u8);
+        assert_eq!(next(state, 17, 0, true).class, SessionClass::Udp as u8);
+        assert_eq!(next(first(1, 0, 1, 1), 1, 0, true).class, SessionClass::Icmp as u8);
     }
 }

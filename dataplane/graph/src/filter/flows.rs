@@ -1,0 +1,209 @@
+//! Flows that stateful policies have permitted, and what is told about them.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crossbeam::queue::ArrayQueue;
+use paceline_tables::{Address, RouteError, Session, Sessions, Tuple};
+
+use super::config::{SessionSpec, Verdict};
+use super::policy::Policy;
+use crate::counters::Count;
+use crate::session::{SessionClock, SessionTimeouts, over};
+
+/// Flag of a session: its first packet left by the interface, and did not come in.
+pub const LEFT: u8 = 1;
+/// Flag of a session: the rule that permits it does more than that, so that its packets are to be judged one by one.
+pub const JUDGED: u8 = 2;
+
+/// Sessions that are ended for their age with one vector.
+const ENDS: usize = 16;
+/// Events that may wait for control.
+const EVENTS: usize = 4096;
+
+/// What all filters share: sessions, the flow log, and the number of the configuration.
+pub struct Flows {
+    v4: Arc<[FlowTable<u32>]>,
+    v6: Arc<[FlowTable<u128>]>,
+    spec: SessionSpec,
+    /// Workers that there are.
+    pub workers: usize,
+    /// The number of this configuration, which sessions are held against.
+    pub generation: u16,
+    clock: SessionClock,
+    seed: u64,
+    /// What waits to be told.
+    pub log: Arc<FlowLog>,
+}
+
+/// Sessions of one worker.
+pub struct FlowTable<T: Address> {
+    /// The sessions. Their flows are what packets have, without translation; the scope is the interface.
+    pub sessions: Sessions<T>,
+    /// What it counts.
+    pub counters: FlowCounters,
+}
+
+/// What one worker counts of one version of IP.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct FlowCounters {
+    /// Sessions begun.
+    pub created: Count,
+    /// Sessions that ended because of their age.
+    pub expired: Count,
+    /// Sessions that made way for others.
+    pub reclaimed: Count,
+    /// Sessions that a new configuration did not allow any more.
+    pub flushed: Count,
+    /// Sessions not begun: the table was full.
+    pub table_full: Count,
+}
+
+/// What filters tell: bounded, so that who makes much to tell loses it.
+#[derive(Debug)]
+pub struct FlowLog {
+    /// Events, the oldest first.
+    pub events: ArrayQueue<FlowEvent>,
+    /// Events that found no place, or were more than may be told in a second.
+    pub lost: AtomicU64,
+}
+
+/// Something that a rule decided.
+#[derive(Clone)]
+pub struct FlowEvent {
+    /// Number of the interface.
+    pub interface: u16,
+    /// Whether the packet left by it, and did not come in.
+    pub outbound: bool,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// The number of the rule in it.
+    pub rule: u32,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Source address and port; type of an ICMP message.
+    pub source: (IpAddr, u16),
+    /// Destination address and port; code of an ICMP message.
+    pub destination: (IpAddr, u16),
+    /// Bytes of the frame.
+    pub bytes: usize,
+}
+
+impl std::fmt::Debug for FlowEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (name, rule) = (&self.policy.name, self.rule);
+        write!(f, "{:?} by rule {rule} of {name}: {:?} to {:?}", self.verdict, self.source, self.destination)
+    }
+}
+
+impl Flows {
+    /// What filters share. Sessions of `before` live on if there are to be as many of them for as many workers; without stateful
+    /// policies there is no memory for any.
+    ///
+    /// # Errors
+    /// The system has not so much memory.
+    pub fn new(
+        spec: SessionSpec,
+        workers: usize,
+        stateful: bool,
+        before: Option<&Flows>,
+        clock: SessionClock,
+    ) -> Result<Flows, RouteError> {
+        let keepers = if stateful { workers } else { 0 };
+        let limit = spec.limit.clamp(1, Sessions::<u32>::MAX);
+        Ok(Flows {
+            v4: tables(before.map(|flows| &flows.v4), keepers, limit)?,
+            v6: tables(before.map(|flows| &flows.v6), keepers, limit)?,
+            spec,
+            workers,
+            generation: before.map_or(1, |flows| flows.generation.wrapping_add(1)),
+            clock: before.map_or(clock, |flows| flows.clock.clone()),
+            seed: before.map_or_else(|| RandomState::new().hash_one(3_u64), |flows| flows.seed),
+            log: before.map_or_else(
+                || Arc::new(FlowLog { events: ArrayQueue::new(EVENTS), lost: AtomicU64::new(0) }),
+                |flows| Arc::clone(&flows.log),
+            ),
+        })
+    }
+
+    /// Each worker's sessions of IPv4.
+    pub fn v4(&self) -> &[FlowTable<u32>] {
+        &self.v4
+    }
+
+    /// Each worker's sessions of IPv6.
+    pub fn v6(&self) -> &[FlowTable<u128>] {
+        &self.v6
+    }
+
+    /// How long sessions live.
+    pub fn timeouts(&self) -> &SessionTimeouts {
+        &self.spec.timeouts
+    }
+
+    /// How sessions are kept.
+    pub fn spec(&self) -> SessionSpec {
+        self.spec
+    }
+
+    /// The time in seconds, to be read once for a vector.
+    #[inline]
+    pub fn now(&self) -> u32 {
+        self.clock.now()
+    }
+
+    /// The worker that keeps the sessions between two hosts: of all of them, in both directions, on all interfaces, and that knows
+    /// the parts of packets between them.
+    pub fn owner<T: Address>(&self, one: T, other: T) -> usize {
+        let hash = T::hash_pair(self.seed, 0, one.min(other), one.max(other));
+        // Once more, as of neighbouring addresses the upper bits may be the same.
+        let hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (((hash >> 32) * self.workers as u64) >> 32) as usize
+    }
+
+    /// Ends some of the sessions that are too old. To be called for each vector, or it ends none.
+    #[inline]
+    pub fn tidy<T: Address>(&self, table: &FlowTable<T>, now: u32) {
+        for _ in 0..ENDS {
+            let Some(session) = over(&table.sessions, self.timeouts(), now) else { return };
+            table.sessions.remove(session.slot());
+            table.counters.expired.add(1);
+        }
+    }
+
+    /// A session, unless it is too old.
+    pub fn find<'a, T: Address>(
+        &self,
+        table: &'a FlowTable<T>,
+        flow: &Tuple<T>,
+        now: u32,
+    ) -> Option<Session<'a, T>> {
+        let session = table.sessions.find(flow)?;
+        if self.timeouts().left(session.state(), now).is_none() {
+            table.sessions.remove(session.slot());
+            table.counters.expired.add(1);
+            return None;
+        }
+        Some(session)
+    }
+}
+
+fn tables<T: Address>(
+    before: Option<&Arc<[FlowTable<T>]>>,
+    workers: usize,
+    limit: u32,
+) -> Result<Arc<[FlowTable<T>]>, RouteError> {
+    let is_same = |tables: &&Arc<[FlowTable<T>]>| {
+        tables.len() == workers && tables.iter().all(|table| table.sessions.limit() == limit as usize)
+    };
+    if let Some(tables) = before.filter(is_same) {
+        return Ok(Arc::clone(tables));
+    }
+    let table = |_| Ok(FlowTable { sessions: Sessions::new(limit)?, counters: FlowCounters::default() });
+    (0..workers).map(table).collect()
+}

@@ -25,6 +25,7 @@ impl Docker {
             plan: Plan::for_host(&identity()),
             interfaces: config.addresses(&VrfName::default()),
             uplinks: config.uplinks_of_networks().collect(),
+            ports: config.ports.iter().map(|port| port.name.clone()).collect(),
         };
         Arc::new(Driver::new(Arc::new(Self { switch, sweeper }), settings))
     }

@@ -7,10 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{DEFAULT_MTU, MAX_MTU, MIN_MTU};
 use crate::network::Mode;
+use crate::policy::{LabelError, Labels};
 use crate::{Attach, GatewayMode, IfName};
 
+pub mod link;
 #[cfg(test)]
 mod tests;
+
+pub use link::LinkOptions;
 
 /// What a user may ask for a network: `docker network create -o`.
 ///
@@ -44,6 +48,12 @@ pub struct NetworkOptions {
     /// `uplink=`: the device by which the network reaches the outside; none: by the host's own stack.
     #[serde(default, with = "crate::text::option", skip_serializing_if = "is_default")]
     pub uplink: Option<IfName>,
+    /// `labels=role=db,env=prod`: what its endpoints are, for policies.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub labels: Labels,
+    /// `port_security=`, `rate=`, `burst=`, `dscp=` and `mirror=` of endpoints that do not say.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub link: LinkOptions,
 }
 
 fn yes() -> bool {
@@ -71,6 +81,8 @@ impl Default for NetworkOptions {
             gateway_ipv6: GatewayMode::default(),
             host_binding: None,
             uplink: None,
+            labels: Labels::default(),
+            link: LinkOptions::default(),
         }
     }
 }
@@ -86,12 +98,14 @@ mod names {
     pub const GATEWAY_IPV6: &[&str] = &["gateway_mode", "com.docker.network.bridge.gateway_mode_ipv6"];
     pub const HOST_BINDING: &[&str] = &["host_binding", "com.docker.network.bridge.host_binding_ipv4"];
     pub const UPLINK: &[&str] = &["uplink"];
-    pub const ALL: [&[&str]; 9] =
-        [MODE, ATTACH, MTU, MASQUERADE, ICC, GATEWAY_IPV4, GATEWAY_IPV6, HOST_BINDING, UPLINK];
+    pub const LABELS: &[&str] = &["labels", "label"];
+    pub const ALL: [&[&str]; 10] =
+        [MODE, ATTACH, MTU, MASQUERADE, ICC, GATEWAY_IPV4, GATEWAY_IPV6, HOST_BINDING, UPLINK, LABELS];
 }
 
-/// [`names::ALL`], in words.
-const ALLOWED: &str = "attach, gateway_mode, host_binding, icc, masquerade, mode, mtu, uplink, \
+/// [`names::ALL`] and those of [`LinkOptions`], in words.
+const ALLOWED: &str = "attach, burst, dscp, gateway_mode, host_binding, icc, labels, masquerade, mirror, mode, mtu, \
+     port_security, rate, uplink, \
      com.docker.network.driver.mtu and, of com.docker.network.bridge, enable_icc, enable_ip_masquerade, \
      gateway_mode_ipv4, gateway_mode_ipv6 and host_binding_ipv4";
 
@@ -138,7 +152,11 @@ impl NetworkOptions {
     /// # Errors
     /// An option that there is not, a value that is none of its, or two values under two names.
     pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
-        let known = |name: &str| tolerated(name) || names::ALL.iter().any(|names| names.contains(&name));
+        let known = |name: &str| {
+            tolerated(name)
+                || link::NAMES.contains(&name)
+                || names::ALL.iter().any(|names| names.contains(&name))
+        };
         if let Some(name) = options.keys().find(|name| !known(name)) {
             return Err(OptionError::Unknown { name: name.clone(), allowed: ALLOWED });
         }
@@ -163,8 +181,25 @@ impl NetworkOptions {
             uplink: given
                 .one(names::UPLINK, uplink, "host or the device of an [[uplink]] of the configuration")?
                 .flatten(),
+            labels: labels(options)?,
+            link: LinkOptions::parse(options)?,
         })
     }
+}
+
+/// `labels=`, or `label=`.
+pub(crate) fn labels(options: &BTreeMap<String, String>) -> Result<Labels, OptionError> {
+    let mut labels = Labels::default();
+    for name in names::LABELS {
+        let Some(text) = options.get(*name) else { continue };
+        let wrong = |error: LabelError| OptionError::Value {
+            name: (*name).to_owned(),
+            value: text.chars().take(80).collect(),
+            right: format!("keys and values, as in role=db,env=prod ({error})"),
+        };
+        labels = labels.with(&text.parse().map_err(wrong)?);
+    }
+    Ok(labels)
 }
 
 /// The user's options.

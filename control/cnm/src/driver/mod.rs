@@ -40,6 +40,8 @@ pub struct Settings {
     pub interfaces: Vec<(PortName, IpNet)>,
     /// Devices that networks can have for an uplink.
     pub uplinks: Vec<IfName>,
+    /// Ports of the configuration file, which links can be mirrored to.
+    pub ports: Vec<PortName>,
 }
 
 /// Both drivers.

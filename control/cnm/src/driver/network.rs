@@ -1,6 +1,7 @@
 //! `NetworkDriver`: networks.
 
 use ipnet::IpNet;
+use paceline_model::options::LinkOptions;
 use paceline_model::{GatewayMode, IfName, IpamData, Model, Network, NetworkId, NetworkOptions, PortName};
 
 use super::{Control, Driver, DriverError, Subject};
@@ -32,6 +33,7 @@ impl<C: Control> Driver<C> {
     pub fn allocate_network(&self, request: AllocateNetwork) -> Result<Allocation, DriverError> {
         let asked = NetworkOptions::parse(&options::texts(&request.options)?)?;
         check_uplink(&asked, &self.settings.uplinks)?;
+        check_mirror(&asked.link, &self.settings.ports)?;
         Ok(Allocation { options: request.options })
     }
 
@@ -43,6 +45,7 @@ impl<C: Control> Driver<C> {
     pub async fn create_network(&self, request: CreateNetwork) -> Result<(), DriverError> {
         let settled = Settled::new(&request)?;
         check_uplink(&settled.options, &self.settings.uplinks)?;
+        check_mirror(&settled.options.link, &self.settings.ports)?;
         let id = request.network.clone();
         let settings = self.settings.clone();
         let new = self.control.edit(move |model| add(model, request, settled, &settings.interfaces)).await?;
@@ -76,6 +79,16 @@ impl<C: Control> Driver<C> {
             self.control.release(endpoint).await;
         }
         removed
+    }
+}
+
+/// What links are mirrored to must be there.
+pub(super) fn check_mirror(link: &LinkOptions, ports: &[PortName]) -> Result<(), DriverError> {
+    match &link.mirror {
+        Some(port) if !ports.contains(port) => {
+            Err(DriverError::NoMirror { port: port.clone(), known: ports.to_vec() })
+        }
+        _ => Ok(()),
     }
 }
 

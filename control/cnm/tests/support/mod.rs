@@ -154,6 +154,7 @@ impl Plugin {
             plan: Plan::for_host(b"test"),
             interfaces,
             uplinks: vec!["eth1".parse().unwrap()],
+            ports: vec!["span".parse().unwrap()],
         };
         let driver = Arc::new(Driver::new(control.clone(), settings));
         let socket = dir.path().join("plugins/paceline.sock");

@@ -1,7 +1,9 @@
 //! Modes: pure functions from what was asked for to ports, bridges and routes, one file each.
 
+pub(crate) mod acl;
 mod bridge;
 pub(crate) mod configured;
+mod filter;
 mod host;
 #[cfg(test)]
 mod tests;
@@ -37,6 +39,7 @@ pub fn desired_by(config: &Config, model: &Model, uplinks: &Uplinks) -> Desired 
             vrf.routes.entry(id.prefix).or_insert_with(|| route.clone());
         }
     }
+    filter::add(config, model, &mut desired);
     host::add(config, model, &mut desired);
     uplink::translate(config, model, uplinks, &mut desired);
     desired

@@ -18,6 +18,8 @@ fn all_options() {
         ("gateway_mode", "routed"),
         ("host_binding", "192.0.2.1"),
         ("uplink", "host"),
+        ("labels", "role=db,env=prod"),
+        ("dscp", "ef"),
     ]);
     let expected = NetworkOptions {
         mode: Mode::Bridge,
@@ -29,6 +31,8 @@ fn all_options() {
         gateway_ipv6: GatewayMode::Routed,
         host_binding: "192.0.2.1".parse().ok(),
         uplink: None,
+        labels: "env=prod,role=db".parse().unwrap(),
+        link: LinkOptions { dscp: Some(46), ..LinkOptions::default() },
     };
     assert_eq!(parsed.unwrap(), expected);
     assert_eq!(parse(&[]).unwrap(), NetworkOptions::default());

@@ -21,6 +21,7 @@ pub mod api;
 pub mod client;
 pub mod docker;
 pub mod engine;
+mod flows;
 pub mod privilege;
 mod published;
 pub mod reconcile;

@@ -12,6 +12,7 @@ use paceline_worker::Engine;
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 
+use crate::flows::FlowLog;
 use crate::reconcile::{Requests, Sandboxes};
 
 /// The state of the switch. Every change of the model is durable before it returns; a [pass](Requests) of the reconciler
@@ -25,6 +26,9 @@ pub struct Switch {
     ports: Mutex<Ports>,
     /// What hinders the host's own stack.
     host: Mutex<Result<Report, String>>,
+    flows: Mutex<FlowLog>,
+    /// Why the workers did not take what should be, if they did not.
+    refused: Mutex<Option<String>>,
     requests: Requests,
     stopping: watch::Sender<bool>,
 }
@@ -65,6 +69,8 @@ impl Switch {
             sandboxes: Mutex::default(),
             ports: Mutex::default(),
             host: Mutex::new(Ok(Report::default())),
+            flows: Mutex::default(),
+            refused: Mutex::default(),
             requests: Requests::default(),
             stopping: watch::Sender::new(false),
         }
@@ -153,6 +159,24 @@ impl Switch {
     /// Forgets about ports that nobody wants any more.
     pub(crate) fn keep_failures(&self, keep: impl Fn(&PortName) -> bool) {
         lock(&self.failures).retain(|port, _| keep(port));
+    }
+
+    /// Why the workers did not take what should be, in the last pass, if they did not.
+    pub(crate) fn refused(&self) -> Option<String> {
+        lock(&self.refused).clone()
+    }
+
+    /// Notes whether the workers took what should be; whether that is news.
+    pub(crate) fn refused_is(&self, refused: Option<String>) -> bool {
+        let mut known = lock(&self.refused);
+        let news = *known != refused;
+        *known = refused;
+        news
+    }
+
+    /// What rules have decided, latest.
+    pub(crate) fn flow_log(&self) -> MutexGuard<'_, FlowLog> {
+        lock(&self.flows)
     }
 
     /// Ports of the host that are held for containers.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use paceline_worker::{
-    BridgeView, DropView, InterfaceView, MacView, NatSessionView, NatView, NeighbourView, NodeView,
-    RouteView, VrfView, WorkerView,
+    BridgeView, DropView, FlowSessionView, InterfaceView, MacView, NatSessionView, NatView, NeighbourView,
+    NodeView, RouteView, VrfView, WorkerView,
 };
 
-use super::views::{self, BuffersView, EndpointView, NetworkView, PortView, VersionView};
+use super::views::{self, BuffersView, EndpointView, FilterRuleView, NetworkView, PortView, VersionView};
 use crate::Switch;
 
 type Shared = State<Arc<Switch>>;
@@ -66,6 +66,14 @@ pub async fn runtime(State(switch): Shared) -> Json<Vec<NodeView>> {
 
 pub async fn drops(State(switch): Shared) -> Json<Vec<DropView>> {
     Json(switch.engine(|engine| engine.drops()))
+}
+
+pub async fn filters(State(switch): Shared) -> Json<Vec<FilterRuleView>> {
+    Json(views::filters(&switch))
+}
+
+pub async fn sessions(State(switch): Shared) -> Json<Vec<FlowSessionView>> {
+    Json(switch.engine(|engine| engine.flow_sessions()))
 }
 
 pub async fn buffers(State(switch): Shared) -> Json<BuffersView> {

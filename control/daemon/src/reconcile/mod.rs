@@ -14,6 +14,7 @@
 
 mod container;
 mod device;
+mod filter;
 mod generator;
 mod host;
 mod open;
@@ -78,6 +79,8 @@ pub struct Reconciler {
     closing: BTreeMap<PortName, JoinHandle<()>>,
     /// What the workers were told last.
     topology: Topology,
+    /// What came of rule lists.
+    made: filter::Made,
     /// Endpoints that joined before this start: their links exist, or are lost.
     inherited: BTreeSet<EndpointId>,
     /// Endpoints that there were in the last pass.
@@ -103,6 +106,7 @@ impl Reconciler {
             failed: BTreeMap::new(),
             closing: BTreeMap::new(),
             topology: Topology::default(),
+            made: filter::Made::default(),
             inherited,
             endpoints: BTreeSet::new(),
         })
@@ -131,6 +135,7 @@ impl Reconciler {
                 () = &mut stopped => break,
                 _ = second.tick() => {
                     self.switch.engine(Engine::second);
+                    self.switch.take_flows();
                     self.closing.retain(|_, closing| !closing.is_finished());
                     self.drop_deleted();
                     self.switch.forget_leftovers();
@@ -226,14 +231,20 @@ impl Reconciler {
 
     /// Tells the workers what should be, if they do not know.
     fn publish(&mut self, desired: &Desired, plan: &Plan) {
-        let topology = topology::topology(desired);
+        let topology = topology::topology(desired, &mut self.made);
         if topology == self.topology && plan.open.is_empty() {
+            self.switch.refused_is(None);
             return;
         }
         match self.switch.engine(|engine| engine.configure(topology.clone())) {
-            Ok(()) => self.topology = topology,
+            Ok(()) => {
+                self.topology = topology;
+                self.switch.refused_is(None);
+            }
             Err(error) => {
-                tracing::error!("the workers were not configured: {error}");
+                if self.switch.refused_is(Some(error.to_string())) {
+                    tracing::error!("the workers were not configured: {error}");
+                }
                 for name in &plan.open {
                     self.switch.failed(name, &desired.ports[name], error.to_string());
                 }

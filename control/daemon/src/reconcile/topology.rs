@@ -14,9 +14,11 @@ use paceline_worker::{
     VrfSpec,
 };
 
+use super::filter::{self, Made};
+
 /// All interfaces and bridges. Ports that could not be opened are in it too: the engine passes over names that it does not
-/// have.
-pub fn topology(desired: &Desired) -> Topology {
+/// have. What came of long lists in the last pass is in `made`.
+pub fn topology(desired: &Desired, made: &mut Made) -> Topology {
     let interface = |port: &paceline_model::DesiredPort| InterfaceSpec { mtu: port.mtu.into() };
     Topology {
         interfaces: desired.ports.iter().map(|(name, port)| (name.to_string(), interface(port))).collect(),
@@ -32,6 +34,8 @@ pub fn topology(desired: &Desired) -> Topology {
             .collect(),
         nat: desired.nat.as_ref().map(nat),
         vrfs: desired.vrfs.iter().map(|(name, vrf)| (name.to_string(), self::vrf(vrf))).collect(),
+        filters: filter::filters(desired, made),
+        groups: filter::groups(desired),
         ..Topology::default()
     }
 }
@@ -91,7 +95,7 @@ fn routed(interface: &DesiredInterface) -> RoutedSpec {
     }
 }
 
-fn mac(mac: MacAddr) -> Mac {
+pub(super) fn mac(mac: MacAddr) -> Mac {
     Mac::from_octets(mac.octets())
 }
 
@@ -174,7 +178,7 @@ mod tests {
             vlan = { trunk = ["10-12"], native = 11, tpid = "802.1ad" }
         "#;
         let config = Config::parse("test", text, &Host::default()).unwrap();
-        let topology = topology(&paceline_model::desired(&config, &Model::default()));
+        let topology = topology(&paceline_model::desired(&config, &Model::default()), &mut Made::default());
         assert_eq!(topology.interfaces["p"].mtu, 9000);
         let bridge = &topology.bridges["b"];
         assert_eq!(bridge.static_macs, [(0x0200_0000_0009, "p".into(), Some(10))]);

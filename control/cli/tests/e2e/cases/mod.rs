@@ -6,6 +6,7 @@ mod bad_input;
 mod bridging;
 mod devices;
 mod files;
+mod filters;
 mod frames;
 mod gateways;
 mod harness;
@@ -14,6 +15,7 @@ mod nat;
 mod neighbours;
 mod networks;
 pub mod operator;
+mod policies;
 mod restart;
 mod routes;
 mod routing;
@@ -53,6 +55,8 @@ pub fn all() -> impl Iterator<Item = Named> {
         ("nat", nat::CASES),
         ("uplinks", uplinks::CASES),
         ("attach", attach::CASES),
+        ("policies", policies::CASES),
+        ("filters", filters::CASES),
         ("restart", restart::CASES),
         ("bad_input", bad_input::CASES),
         ("operator", operator::CASES),

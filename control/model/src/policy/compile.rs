@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::{Action, Direction, Labels, Parties, Peer, Policy, PolicySet, Rule, Selector};
+use super::{Action, Direction, Labels, Parties, Party, Peer, Policy, PolicySet, Rule, Selector};
 use crate::PortName;
 use crate::filter::{ListRule, RuleList, RuleTier, Verdict};
 
@@ -35,9 +35,9 @@ pub struct Lists {
 pub fn compile(set: &PolicySet, parties: &Parties) -> Compiled {
     let identities = Identities::new(set, parties);
     let (mut ports, mut made) = (BTreeMap::new(), BTreeMap::new());
-    for party in &parties.0 {
+    for (labels, alike) in by_labels(parties) {
         let mut list = |direction| {
-            let selected = selected(set, &party.labels, direction);
+            let selected = selected(set, labels, direction);
             let key: Vec<_> =
                 selected.iter().flat_map(|(_, policies)| policies).map(|policy| &policy.name).collect();
             if key.is_empty() {
@@ -50,12 +50,21 @@ pub fn compile(set: &PolicySet, parties: &Parties) -> Compiled {
         };
         let lists = Lists { ingress: list(Direction::Ingress), egress: list(Direction::Egress) };
         if lists != Lists::default() {
-            ports.insert(party.port.clone(), lists);
+            ports.extend(alike.iter().map(|party| (party.port.clone(), lists.clone())));
         }
     }
     // Without anybody who asks, nobody needs one.
     let identities = if ports.is_empty() { BTreeMap::new() } else { identities.of };
     Compiled { identities, ports }
+}
+
+/// Endpoints by their labels, which those of one service share: selectors are asked once for all of them.
+fn by_labels(parties: &Parties) -> BTreeMap<&Labels, Vec<&Party>> {
+    let mut all = BTreeMap::<_, Vec<_>>::new();
+    for party in &parties.0 {
+        all.entry(&party.labels).or_default().push(party);
+    }
+    all
 }
 
 /// Tiers in which a policy selects who has these labels, each with those policies.
@@ -173,10 +182,10 @@ impl<'s> Identities<'s> {
         for net in &nets {
             identities.add(*net, (BTreeSet::new(), around(*net)));
         }
-        for party in &parties.0 {
+        for (labels, alike) in by_labels(parties) {
             let own: BTreeSet<_> =
-                selectors.iter().copied().filter(|selector| selector.selects(&party.labels)).collect();
-            for address in &party.addresses {
+                selectors.iter().copied().filter(|selector| selector.selects(labels)).collect();
+            for address in alike.iter().flat_map(|party| &party.addresses) {
                 let net = IpNet::from(*address);
                 identities.add(net, (own.clone(), around(net)));
             }

@@ -64,6 +64,11 @@ pub enum Command {
     /// Add routes, or take them out
     #[command(subcommand)]
     Route(RouteCommand),
+    /// Policies by labels: who may reach whom
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Show what rules with log have decided
+    Flows(Flows),
     /// Ask a host for an answer, from the switch
     Ping(Ping),
     /// Measure the switch on this machine
@@ -147,6 +152,10 @@ pub enum What {
     Drops,
     /// Packet memory
     Buffers,
+    /// Rules of policies and lists at each interface, and how much they have decided about
+    Filters,
+    /// Flows that stateful policies and lists remember
+    Sessions,
     /// Docker's networks
     Networks,
     /// Published ports of containers, which `docker ps` does not show
@@ -287,6 +296,79 @@ pub struct Nowhere {
     /// Drop the packets, and tell senders that this is forbidden
     #[arg(long)]
     pub prohibit: bool,
+}
+
+/// Options of `flows`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Rules with log = true, and those whose action is log or audit, tell of the first packet of each flow.
+
+Examples:
+  paceline flows
+  paceline flows --follow
+  paceline flows --json | jq -r '.[] | select(.verdict == \"deny\") | .source'")]
+pub struct Flows {
+    /// As JSON, for programs: field names are stable; with --follow, an object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Go on, as it happens
+    #[arg(long, short)]
+    pub follow: bool,
+}
+
+/// Options of `policy`.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Put the policies of a file in place of all that there are; they outlive a restart
+    #[command(after_help = "\
+What changes is printed. A file with a mistake changes nothing.
+
+Examples:
+  paceline policy apply shop.toml --dry-run
+  paceline policy apply shop.toml")]
+    Apply {
+        /// The file
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Only print what would change
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Show policies, and how much each rule has decided about
+    #[command(after_help = "Examples:\n  \
+        paceline policy show\n  \
+        paceline policy show --json | jq '.[] | select(.packets > 0) | {name, packets}'")]
+    Show {
+        /// As JSON, for programs: field names are stable
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say whether a packet may pass, and which rule says so
+    #[command(after_help = "\
+An end is an endpoint (its port, or the beginning of its ID, as in `paceline show endpoints`), an address or a prefix.
+Exit status: 0 if it may pass, 1 if not.
+
+Examples:
+  paceline policy test 10.77.0.10 10.77.0.20 5432
+  paceline policy test e-0123456789ab 8.8.8.8 53/udp
+  paceline policy test 192.0.2.0/24 10.77.0.20 8/icmp")]
+    Test {
+        /// Who sends it
+        from: String,
+        /// Who receives it
+        to: String,
+        /// Port and protocol: 5432, 53/udp, 8/icmp (a type), gre
+        port: String,
+        /// As JSON, for programs: field names are stable
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take one policy out
+    #[command(after_help = "Examples:\n  paceline policy delete db")]
+    Delete {
+        /// Its name
+        policy: String,
+    },
 }
 
 /// Options of `ping`.

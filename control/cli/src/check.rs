@@ -49,6 +49,10 @@ pub fn check(file: &Path) -> Result<(), Fail> {
     print(PORTS, &rows, "no ports")?;
     say(&format!("bridges: {}", list(config.bridges.iter().map(|bridge| bridge.name.as_str()))))?;
     routing(&config)?;
+    if !config.acls.is_empty() {
+        let lists = config.acls.iter().map(|acl| format!("{} ({} rules)", acl.name, acl.rules.len()));
+        say(&format!("ACLs: {}", lists.collect::<Vec<_>>().join(", ")))?;
+    }
     let (docker, socket) = (&config.docker, config.docker.socket.display());
     say(&if docker.enabled {
         let (attach, device) = (docker.attach, docker.host_device);
@@ -61,6 +65,9 @@ pub fn check(file: &Path) -> Result<(), Fail> {
     say(&format!("workers on cores: {}", cores.join(", ")))?;
     let buffers = &config.buffers;
     say(&format!("buffers: {} of {} bytes", buffers.count, buffers.size))?;
+    for warning in config.warnings() {
+        say(&format!("warning: {warning}"))?;
+    }
     say(&format!("{}: good", file.display()))
 }
 

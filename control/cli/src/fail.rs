@@ -35,6 +35,9 @@ pub enum Fail {
     /// Sessions of something that has none.
     #[error("--session: goes with `show nat` only")]
     Session,
+    /// A packet that policies do not let through; all was said.
+    #[error("denied")]
+    Denied,
     /// A ping without an answer.
     #[error("no answer from {0}")]
     NoAnswer(IpAddr),
@@ -49,6 +52,7 @@ impl Fail {
         match self {
             // `paceline show … | head` is no error.
             Self::System(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+            Self::Denied => {}
             Self::Config(error) => {
                 let theme = if io::stderr().is_terminal() {
                     GraphicalTheme::default()

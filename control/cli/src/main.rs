@@ -6,8 +6,10 @@ mod bench;
 mod check;
 mod config;
 mod fail;
+mod flows;
 mod pcap;
 mod ping;
+mod policy;
 mod route;
 mod run;
 mod show;
@@ -42,6 +44,8 @@ fn execute(args: Args) -> Result<(), Fail> {
         Command::Clear(Clear::Trace) => ask(trace::clear(&client)),
         Command::Pcap(options) => ask(pcap::capture(&client, options)),
         Command::Route(command) => ask(route::route(&client, command)),
+        Command::Policy(command) => ask(policy::policy(&client, command)),
+        Command::Flows(options) => ask(flows::flows(&client, options)),
         Command::Ping(options) => ask(ping::ping(&client, options)),
         Command::Bench(options) => bench::bench(&options),
         Command::Completions { shell } => {

@@ -47,6 +47,37 @@ fn on_endpoint(id: &str) -> Subject {
 }
 
 #[tokio::test]
+async fn labels_and_links_are_of_the_network_and_of_the_endpoint() {
+    let plugin = Plugin::start();
+    let options = json!({ "labels": "env=prod,role=web", "rate": "10mbit", "port_security": "false" });
+    plugin.done(&call("CreateNetwork"), &network("n1", &options, "10.77.0.0/24")).await;
+    let mut own = endpoint("n1", "e1", "10.77.0.2/24", "");
+    own["Options"] = json!({ "labels": "role=db", "mirror": "span", "port_security": "true" });
+    for _ in 0..2 {
+        plugin.done(&call("CreateEndpoint"), &own).await;
+    }
+    let model = plugin.control.model();
+    let made = &model.endpoints["e1"];
+    assert_eq!(model.labels_of(made).to_string(), "env=prod,role=db");
+    let link = made.link_options.over(&model.networks["n1"].options.link);
+    assert_eq!(
+        (link.port_security, link.mirror.as_ref().map(paceline_model::PortName::as_str)),
+        (Some(true), Some("span"))
+    );
+    assert_eq!(link.rate.map(|rate| rate.bits), Some(10_000_000));
+    // Another one of the same ID, and a port that there is not.
+    own["Options"]["labels"] = json!("role=web");
+    assert!(plugin.refused(&call("CreateEndpoint"), &own).await.contains("exists already"));
+    own["EndpointID"] = json!("e2");
+    own["Options"] = json!({ "mirror": "nowhere" });
+    let error = plugin.refused(&call("CreateEndpoint"), &own).await;
+    assert_eq!(
+        error,
+        "option mirror=nowhere: there is no such port in the configuration file; there are span"
+    );
+}
+
+#[tokio::test]
 async fn a_life() {
     let plugin = Plugin::start();
     let mut request = network("n1", &json!({ "attach": "veth", "mtu": "9000" }), "10.77.0.0/24");

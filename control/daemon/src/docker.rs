@@ -26,6 +26,7 @@ impl Docker {
             interfaces: config.addresses(&VrfName::default()),
             uplinks: config.uplinks_of_networks().collect(),
             segments: config.vxlans.iter().map(|vxlan| (vxlan.vni, vxlan.bridge.clone())).collect(),
+            ports: config.ports.iter().map(|port| port.name.clone()).collect(),
         };
         Arc::new(Driver::new(Arc::new(Self { switch, sweeper }), settings))
     }

@@ -22,6 +22,7 @@ pub mod client;
 pub mod docker;
 pub mod engine;
 mod files;
+mod flows;
 pub mod privilege;
 mod published;
 pub mod reconcile;

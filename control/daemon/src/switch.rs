@@ -16,6 +16,7 @@ use paceline_worker::Engine;
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 
+use crate::flows::FlowLog;
 use crate::reconcile::{Requests, Sandboxes};
 
 /// The state of the switch. Every change of the model is durable before it returns; a [pass](Requests) of the reconciler
@@ -33,6 +34,7 @@ pub struct Switch {
     uplinks: Mutex<Uplinks>,
     /// Segments that have no way to other hosts, and why.
     hindered: Mutex<BTreeMap<(BridgeName, Vni), OverlayError>>,
+    flows: Mutex<FlowLog>,
     requests: Requests,
     stopping: watch::Sender<bool>,
 }
@@ -75,6 +77,7 @@ impl Switch {
             host: Mutex::new(Ok(Report::default())),
             uplinks: Mutex::default(),
             hindered: Mutex::default(),
+            flows: Mutex::default(),
             requests: Requests::default(),
             stopping: watch::Sender::new(false),
         }
@@ -163,6 +166,11 @@ impl Switch {
     /// Forgets about ports that nobody wants any more.
     pub(crate) fn keep_failures(&self, keep: impl Fn(&PortName) -> bool) {
         lock(&self.failures).retain(|port, _| keep(port));
+    }
+
+    /// What rules have decided, latest.
+    pub(crate) fn flow_log(&self) -> MutexGuard<'_, FlowLog> {
+        lock(&self.flows)
     }
 
     /// Ports of the host that are held for containers.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use paceline_buf::{HugePages, PoolConfig};
 use paceline_cnm::Socket;
-use paceline_daemon::api::{self, CaptureRequest, ClearMacs, TraceRequest};
+use paceline_daemon::api::{self, ApplyPolicies, CaptureRequest, ClearMacs, TestPolicies, TraceRequest};
 use paceline_daemon::{Client, ClientError, Switch};
 use paceline_graph::{Capabilities, UnknownUnicast};
 use paceline_model::Config;
@@ -214,4 +214,66 @@ async fn without_a_switch_the_error_says_how_to_start_one() {
         error.contains("no paceline is listening on") && error.contains("start it with `paceline run`"),
         "{error}"
     );
+}
+
+impl Rig {
+    async fn apply(&self, text: &str, dry_run: bool) -> Result<Value, ClientError> {
+        let request = ApplyPolicies { name: "shop.toml".into(), text: text.into(), dry_run };
+        self.client.post("/v1/policy/apply", &request).await
+    }
+
+    async fn delete(&self, policy: &str) -> Result<Value, ClientError> {
+        self.client.post("/v1/policy/delete", &json!({ "policy": policy })).await
+    }
+
+    async fn test(&self, from: &str, to: &str, port: &str) -> Result<Value, ClientError> {
+        let request = TestPolicies { from: from.into(), to: to.into(), port: port.into() };
+        self.client.post("/v1/policy/test", &request).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_are_taken_whole_or_not_at_all() {
+    let rig = Rig::start();
+    // Nobody reconciles here; what is on disk is what counts.
+    let served = async {
+        loop {
+            let round = rig.switch.requests().next().await;
+            rig.switch.requests().done(round, Ok(()));
+        }
+    };
+    let text = "[[policy]]\nname = \"db\"\nselector = 'role == \"db\"'\n\
+                ingress = [{ action = \"allow\", from = \"192.0.2.0/24\" }]\n";
+    let test = async {
+        let dry = rig.apply(text, true).await.unwrap();
+        assert_eq!(dry["changes"][0]["what"], "policy db in tier default, for role == \"db\"");
+        assert_eq!(rig.get("policy").await, json!([]));
+        rig.apply(text, false).await.unwrap();
+        let rules = rig.get("policy").await;
+        assert_eq!((&rules[0]["name"], &rules[0]["endpoints"]), (&json!("db/ingress/1"), &json!(0)));
+        assert_eq!((&rules[1]["name"], &rules[1]["direction"]), (&Value::Null, &json!("ingress")));
+        let error = rig.apply(&text.replace("allow", "alow"), false).await.unwrap_err().to_string();
+        assert!(error.starts_with("shop.toml: unknown variant `alow`"), "{error}");
+        assert_eq!(rig.get("policy").await, rules);
+        let tested = rig.test("192.0.2.1", "198.51.100.0/24", "80").await.unwrap();
+        assert_eq!((&tested["allowed"], &tested["ingress"]), (&json!(true), &Value::Null));
+        for (from, to, port, expected) in [
+            ("nobody", "192.0.2.1", "80", "\"nobody\": must be an endpoint"),
+            ("192.0.2.1", "192.0.0.0/16", "80", "192.0.0.0/16: policies may tell 192.0.2.0/24 from the rest"),
+            ("192.0.2.1", "fd00::1", "80", "192.0.2.1 and fd00::1: have no addresses of one version of IP"),
+            ("192.0.2.1", "192.0.2.2", "80/tpc", "port \"80/tpc\": must be a port and perhaps a protocol"),
+        ] {
+            let error = rig.test(from, to, port).await.unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+        // A file may be long.
+        let long = format!("{text}{}", "# nothing\n".repeat(400_000));
+        assert_eq!(rig.apply(&long, true).await.unwrap()["changes"], json!([]));
+        assert_eq!(rig.delete("db").await.unwrap()["changes"][0]["kind"], "removed");
+        let error = rig.delete("db").await.unwrap_err().to_string();
+        assert_eq!(error, "there is no policy db; `paceline policy show` lists them");
+        let flows = rig.client.post("/v1/flows", &json!({})).await.unwrap();
+        assert_eq!(flows, json!({ "events": [], "last": 0, "lost": 0 }));
+    };
+    tokio::select! { () = served => {}, () = test => {} }
 }

@@ -145,6 +145,8 @@ fn join(model: &mut Model, number: u8, attach: Attach, sandbox: &Path) {
         ipv6: None,
         sandbox: Some(sandbox.into()),
         ports: Vec::new(),
+        labels: paceline_model::Labels::default(),
+        link_options: paceline_model::options::LinkOptions::default(),
         request: serde_json::Value::Null,
     };
     model.endpoints.insert(id(number), endpoint);

@@ -10,8 +10,8 @@ use ipnet::IpNet;
 
 use crate::config::{Nat, PortKind, StaticMac, UnknownUnicast, Uplink};
 use crate::{
-    Attach, BridgeName, DesiredInterface, DesiredVrf, EndpointId, HostPlan, IfName, MacAddr, NetworkId,
-    OverlayError, PortName, Route, RouteId, VlanMode, Vni, VrfName, Vtep,
+    Attach, BridgeName, DesiredFilter, DesiredInterface, DesiredVrf, EndpointId, HostPlan, IfName, MacAddr,
+    NetworkId, OverlayError, PortName, Route, RouteId, VlanMode, Vni, VrfName, Vtep,
 };
 
 /// All ports, bridges and routes that should be. Two of them compare, so that what is can be told from what should be.
@@ -35,6 +35,10 @@ pub struct Desired {
     pub nat: Option<Nat>,
     /// What the host's own stack is to do, if anything.
     pub host: Option<HostPlan>,
+    /// What interfaces let in and out, by name.
+    pub filters: BTreeMap<PortName, DesiredFilter>,
+    /// Identities of addresses, by the longest prefix, which filters of containers go by.
+    pub identities: BTreeMap<IpNet, u32>,
 }
 
 impl Desired {

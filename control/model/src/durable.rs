@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 
 use imbl::OrdMap;
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::policy::{Labels, Policy, PolicySet, Tier};
 use crate::{
-    BridgeName, Endpoint, EndpointId, IfName, MacAddr, Network, NetworkId, Pools, PortName, Route, RouteId,
-    name,
+    BridgeName, Endpoint, EndpointId, GroupName, IfName, MacAddr, Network, NetworkId, Pools, PortName, Route,
+    RouteId, TierName, name,
 };
 
 /// Digits of Docker's ID in our names of bridges and ports, as many as `docker network ls` shows.
@@ -32,12 +34,62 @@ pub struct Model {
     /// Routes that the operator added, beside those of the configuration file.
     #[serde(default)]
     pub routes: Table<RouteId, Route>,
+    /// Tiers of policies, each with its place and its policies.
+    #[serde(default)]
+    pub tiers: Table<TierName, PlacedTier>,
+    /// Addresses with a name, for policies.
+    #[serde(default)]
+    pub groups: Table<GroupName, Vec<IpNet>>,
+}
+
+/// A tier of policies, and where it is among the others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlacedTier {
+    /// Its place, from 0.
+    pub place: u32,
+    /// Its policies in their order.
+    pub policies: Vec<Policy>,
 }
 
 impl Model {
     /// Endpoints of one network.
     pub fn endpoints_of<'a>(&'a self, network: &'a NetworkId) -> impl Iterator<Item = &'a Endpoint> + 'a {
         self.endpoints.values().filter(move |endpoint| endpoint.network == *network)
+    }
+
+    /// An endpoint's own labels, over those of its network.
+    pub fn labels_of(&self, endpoint: &Endpoint) -> Labels {
+        let network = self.networks.get(&endpoint.network);
+        network.map(|network| network.options.labels.with(&endpoint.labels)).unwrap_or_default()
+    }
+
+    /// All policies.
+    pub fn policies(&self) -> PolicySet {
+        let mut tiers: Vec<_> = self.tiers.iter().collect();
+        tiers.sort_by_key(|(_, tier)| tier.place);
+        let tier = |(name, tier): (&TierName, &PlacedTier)| Tier {
+            name: name.clone(),
+            policies: tier.policies.clone(),
+        };
+        let groups = self.groups.iter().map(|(name, prefixes)| (name.clone(), prefixes.clone())).collect();
+        PolicySet { tiers: tiers.into_iter().map(tier).collect(), groups }
+    }
+
+    /// Puts these policies in place of all others.
+    pub fn set_policies(&mut self, set: &PolicySet) {
+        for name in self.tiers.keys().cloned().collect::<Vec<_>>() {
+            self.tiers.remove(&name);
+        }
+        for name in self.groups.keys().cloned().collect::<Vec<_>>() {
+            self.groups.remove(&name);
+        }
+        for (place, tier) in (0..).zip(&set.tiers) {
+            self.tiers.insert(tier.name.clone(), PlacedTier { place, policies: tier.policies.clone() });
+        }
+        for (name, prefixes) in &set.groups {
+            self.groups.insert(name.clone(), prefixes.clone());
+        }
     }
 
     /// The Ethernet address of each network's gateway, no two the same. It follows from the network's ID, or its VNI, alone but
@@ -74,35 +126,44 @@ impl Model {
 
     /// Whether no row differs from what it was at the last [`settle`](Self::settle).
     pub fn is_settled(&self) -> bool {
-        let Self { networks, endpoints, pools: Pools { pools, leases, offers }, routes } = self;
+        let Self { networks, endpoints, pools: Pools { pools, leases, offers }, routes, tiers, groups } =
+            self;
         networks.changes().next().is_none()
             && endpoints.changes().next().is_none()
             && pools.changes().next().is_none()
             && leases.changes().next().is_none()
             && offers.changes().next().is_none()
             && routes.changes().next().is_none()
+            && tiers.changes().next().is_none()
+            && groups.changes().next().is_none()
     }
 
     /// Takes back all changes since the last [`settle`](Self::settle).
     pub fn roll_back(&mut self) {
-        let Self { networks, endpoints, pools: Pools { pools, leases, offers }, routes } = self;
+        let Self { networks, endpoints, pools: Pools { pools, leases, offers }, routes, tiers, groups } =
+            self;
         networks.roll_back();
         endpoints.roll_back();
         pools.roll_back();
         leases.roll_back();
         offers.roll_back();
         routes.roll_back();
+        tiers.roll_back();
+        groups.roll_back();
     }
 
     /// Forgets how to take changes back: they are on disk.
     pub fn settle(&mut self) {
-        let Self { networks, endpoints, pools: Pools { pools, leases, offers }, routes } = self;
+        let Self { networks, endpoints, pools: Pools { pools, leases, offers }, routes, tiers, groups } =
+            self;
         networks.settle();
         endpoints.settle();
         pools.settle();
         leases.settle();
         offers.settle();
         routes.settle();
+        tiers.settle();
+        groups.settle();
     }
 }
 

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::options::{OptionError, tolerated};
+use crate::options::{self, LinkOptions, OptionError, tolerated};
+use crate::policy::Labels;
 use crate::{Attach, EndpointId, IfName, MacAddr, NetworkId, PortName, PublishedPort};
 
 /// One container's place in a network, from `CreateEndpoint` to `DeleteEndpoint`.
@@ -39,6 +40,12 @@ pub struct Endpoint {
     /// written as before there were any; an earlier version refuses the others rather than publish nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PublishedPort>,
+    /// Its own labels, over those of its network.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+    /// Its own `port_security=`, `rate=` and the like, over those of its network.
+    #[serde(default, skip_serializing_if = "LinkOptions::is_default")]
+    pub link_options: LinkOptions,
     /// The request that made it, to tell a repeated one from another with the same ID.
     pub request: serde_json::Value,
 }
@@ -57,11 +64,18 @@ impl Endpoint {
     }
 }
 
+/// All names, in words.
+const ALLOWED: &str = "attach, burst, dscp, labels, mirror, port_security and rate";
+
 /// What a user may ask for one endpoint: `docker network connect --driver-opt`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EndpointOptions {
     /// `attach=tap|veth|afxdp`; none: the network's.
     pub attach: Option<Attach>,
+    /// `labels=role=db,env=prod`, over the network's.
+    pub labels: Labels,
+    /// `port_security=`, `rate=`, `burst=`, `dscp=` and `mirror=`, over the network's.
+    pub link: LinkOptions,
 }
 
 impl EndpointOptions {
@@ -70,12 +84,14 @@ impl EndpointOptions {
     /// # Errors
     /// An option that there is not, or a value that is none of its.
     pub fn parse(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
-        let mut parsed = Self::default();
+        let mut parsed =
+            Self { attach: None, labels: options::labels(options)?, link: LinkOptions::parse(options)? };
         for (name, value) in options {
             match name.as_str() {
                 "attach" => parsed.attach = Some(value.parse().map_err(|_| OptionError::attach(value))?),
+                "label" | "labels" | "port_security" | "rate" | "burst" | "dscp" | "mirror" => {}
                 name if tolerated(name) => {}
-                _ => return Err(OptionError::Unknown { name: name.clone(), allowed: "attach" }),
+                _ => return Err(OptionError::Unknown { name: name.clone(), allowed: ALLOWED }),
             }
         }
         Ok(parsed)
@@ -98,6 +114,8 @@ impl Endpoint {
             ipv6: None,
             sandbox: Some("/var/run/docker/netns/0".into()),
             ports: Vec::new(),
+            labels: Labels::default(),
+            link_options: LinkOptions::default(),
             request: serde_json::Value::Null,
         }
     }

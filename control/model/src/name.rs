@@ -100,6 +100,46 @@ name!(
     EndpointId, "endpoint ID", 128, "_.-"
 );
 
+name!(
+    /// A label's key: 1 to 63 of `A-Z a-z 0-9 _ . / -`.
+    LabelKey, "label", 63, "_./-"
+);
+name!(
+    /// A label's value: 1 to 63 of `A-Z a-z 0-9 _ . / -`.
+    LabelValue, "label value", 63, "_./-"
+);
+name!(
+    /// Name of a tier of policies: 1 to 63 of `A-Z a-z 0-9 _ . -`.
+    TierName, "tier name", 63, "_.-"
+);
+name!(
+    /// Name of a policy: 1 to 63 of `A-Z a-z 0-9 _ . -`.
+    PolicyName, "policy name", 63, "_.-"
+);
+name!(
+    /// Name of a rule: 1 to 63 of `A-Z a-z 0-9 _ . -`.
+    RuleName, "rule name", 63, "_.-"
+);
+name!(
+    /// Name of a group of addresses: 1 to 63 of `A-Z a-z 0-9 _ . -`.
+    GroupName, "group name", 63, "_.-"
+);
+name!(
+    /// Name of an access control list: 1 to 63 of `A-Z a-z 0-9 _ . -`.
+    AclName, "ACL name", 63, "_.-"
+);
+
+impl TierName {
+    /// The tier of policies that name none; it is the last one.
+    pub const DEFAULT: &str = "default";
+}
+
+impl Default for TierName {
+    fn default() -> Self {
+        Self(Self::DEFAULT.into())
+    }
+}
+
 impl PortName {
     /// How the names of Docker's ports begin; the configuration file may not use it.
     pub const DOCKER: &str = "e-";

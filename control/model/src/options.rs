@@ -8,11 +8,15 @@ use serde::{Deserialize, Serialize};
 use crate::config::{DEFAULT_MTU, MAX_MTU, MIN_MTU};
 use crate::network::Mode;
 use crate::overlay::{Overlay, OverlayError, Part, Vtep};
+use crate::policy::{LabelError, Labels};
 use crate::{Attach, GatewayMode, IfName};
 
+pub mod link;
 mod overlay;
 #[cfg(test)]
 mod tests;
+
+pub use link::LinkOptions;
 
 /// What a user may ask for a network: `docker network create -o`.
 ///
@@ -49,6 +53,12 @@ pub struct NetworkOptions {
     /// `vni=`, `peers=` and so on: the segment, in mode `overlay`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub overlay: Option<Overlay>,
+    /// `labels=role=db,env=prod`: what its endpoints are, for policies.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub labels: Labels,
+    /// `port_security=`, `rate=`, `burst=`, `dscp=` and `mirror=` of endpoints that do not say.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub link: LinkOptions,
 }
 
 fn yes() -> bool {
@@ -77,6 +87,8 @@ impl Default for NetworkOptions {
             host_binding: None,
             uplink: None,
             overlay: None,
+            labels: Labels::default(),
+            link: LinkOptions::default(),
         }
     }
 }
@@ -92,13 +104,15 @@ mod names {
     pub const GATEWAY_IPV6: &[&str] = &["gateway_mode", "com.docker.network.bridge.gateway_mode_ipv6"];
     pub const HOST_BINDING: &[&str] = &["host_binding", "com.docker.network.bridge.host_binding_ipv4"];
     pub const UPLINK: &[&str] = &["uplink"];
-    pub const ALL: [&[&str]; 9] =
-        [MODE, ATTACH, MTU, MASQUERADE, ICC, GATEWAY_IPV4, GATEWAY_IPV6, HOST_BINDING, UPLINK];
+    pub const LABELS: &[&str] = &["labels", "label"];
+    pub const ALL: [&[&str]; 10] =
+        [MODE, ATTACH, MTU, MASQUERADE, ICC, GATEWAY_IPV4, GATEWAY_IPV6, HOST_BINDING, UPLINK, LABELS];
 }
 
-/// [`names::ALL`] and those of overlays, in words.
-const ALLOWED: &str = "attach, gateway_mode, host_binding, icc, masquerade, mode, mtu, uplink, with mode=overlay \
-     checksum, dscp, group, learn_peers, peers, port, ttl, underlay and vni, \
+/// [`names::ALL`], those of [`LinkOptions`] and those of overlays, in words.
+const ALLOWED: &str = "attach, burst, dscp, gateway_mode, host_binding, icc, labels, masquerade, mirror, mode, mtu, \
+     port_security, rate, uplink, with mode=overlay \
+     checksum, group, learn_peers, outer_dscp, peers, port, ttl, underlay and vni, \
      com.docker.network.driver.mtu and, of com.docker.network.bridge, enable_icc, enable_ip_masquerade, \
      gateway_mode_ipv4, gateway_mode_ipv6 and host_binding_ipv4";
 
@@ -181,6 +195,7 @@ impl NetworkOptions {
         vtep: impl FnOnce(&Overlay) -> Result<Vtep, OverlayError>,
     ) -> Result<Self, OptionError> {
         let all = names::ALL.iter().chain(&overlay::names::ALL).flat_map(|names| *names);
+        let all = all.chain(&link::NAMES);
         let known = |name: &str| tolerated(name) || all.clone().any(|other| *other == name);
         if let Some(name) = options.keys().find(|name| !known(name)) {
             return Err(OptionError::Unknown { name: name.clone(), allowed: ALLOWED });
@@ -213,6 +228,8 @@ impl NetworkOptions {
                 .one(names::UPLINK, uplink, "host or the device of an [[uplink]] of the configuration")?
                 .flatten(),
             overlay: overlay::overlay(&given, mode)?,
+            labels: labels(options)?,
+            link: LinkOptions::parse(options)?,
         };
         if parsed.overlay.is_some() && !parsed.icc {
             let why = "an overlay is for containers to reach each other";
@@ -221,6 +238,21 @@ impl NetworkOptions {
         parsed.settle_mtu(given_mtu, vtep)?;
         Ok(parsed)
     }
+}
+
+/// `labels=`, or `label=`.
+pub(crate) fn labels(options: &BTreeMap<String, String>) -> Result<Labels, OptionError> {
+    let mut labels = Labels::default();
+    for name in names::LABELS {
+        let Some(text) = options.get(*name) else { continue };
+        let wrong = |error: LabelError| OptionError::Value {
+            name: (*name).to_owned(),
+            value: text.chars().take(80).collect(),
+            right: format!("keys and values, as in role=db,env=prod ({error})"),
+        };
+        labels = labels.with(&text.parse().map_err(wrong)?);
+    }
+    Ok(labels)
 }
 
 /// The user's options.

@@ -7,6 +7,10 @@ use paceline_model::config::{Host, PortKind};
 use paceline_model::{Config, Model, Over, desired};
 use serde_json::Value;
 
+/// Fields that ports of all kinds have for what they let in and out.
+const FILTERS: [&str; 8] =
+    ["input_acl", "output_acl", "stateful", "guard", "rate", "burst", "dscp", "mirror"];
+
 fn path(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "../../configs", name].iter().collect()
 }
@@ -22,7 +26,8 @@ fn fields(value: &Value, prefix: &str, all: &mut BTreeSet<String>) {
         Value::Object(object) => {
             let kind = object.get("kind").and_then(Value::as_str);
             for (key, value) in object {
-                let common = matches!(key.as_str(), "name" | "kind" | "mtu" | "mac" | "queues");
+                let common = matches!(key.as_str(), "name" | "kind" | "mtu" | "mac" | "queues")
+                    || FILTERS.contains(&key.as_str());
                 let path = match kind {
                     Some(kind) if !common => format!("{prefix}.{kind}.{key}"),
                     _ => format!("{prefix}.{key}"),
@@ -75,6 +80,17 @@ fn the_overlay_of_an_operator_is_whole() {
         assert_eq!(desired.ports[port].mtu, 1450);
     }
     assert!(desired.tunnels.values().all(|tunnel| tunnel.mtu == 1450));
+}
+
+#[test]
+fn the_lists_of_an_operator_are_whole() {
+    let desired = desired(&load("acl.toml"), &Model::default());
+    let server = &desired.filters["server"];
+    let (input, output) = (server.input.as_ref().unwrap(), server.output.as_ref().unwrap());
+    assert!(input.stateful && output.stateful);
+    assert_eq!(output.tiers[0].rules[0].sources.len(), 2);
+    assert!(desired.filters["guest"].guard.is_some());
+    assert!(!desired.filters.contains_key("client"));
 }
 
 #[test]

@@ -24,6 +24,8 @@ const POOLS: Rows = TableDefinition::new("pools");
 const LEASES: Rows = TableDefinition::new("leases");
 const OFFERS: Rows = TableDefinition::new("offers");
 const ROUTES: Rows = TableDefinition::new("routes");
+const TIERS: Rows = TableDefinition::new("tiers");
+const GROUPS: Rows = TableDefinition::new("groups");
 
 /// What the file is about itself.
 const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
@@ -31,7 +33,7 @@ const SCHEMA_KEY: &str = "schema";
 /// Raised whenever an earlier version would misread the rows.
 ///
 /// Fields and tables that came later do not raise it. They are missing in older files, which means their default. An older
-/// version passes over the routes, which are the operator's and stay in the file, and refuses a network or endpoint with a
+/// version passes over routes and policies, which are the operator's and stay in the file, and refuses a network or endpoint with a
 /// field that it does not know, by name; such fields are written only where they are not their default, so that who uses
 /// nothing new may go back.
 const SCHEMA: u64 = 1;
@@ -62,6 +64,8 @@ pub(crate) fn load(db: &Database, path: &Path) -> Result<Option<Model>, StoreErr
             offers: load_table(&transaction, OFFERS, path)?,
         },
         routes: load_table(&transaction, ROUTES, path)?,
+        tiers: load_table(&transaction, TIERS, path)?,
+        groups: load_table(&transaction, GROUPS, path)?,
     }))
 }
 
@@ -91,29 +95,33 @@ where
 /// Writes what changed in the model, durably.
 pub(crate) fn save_changes(db: &Database, model: &Model) -> Result<(), redb::Error> {
     let transaction = db.begin_write()?;
-    let Model { networks, endpoints, pools: Pools { pools, leases, offers }, routes } = model;
+    let Model { networks, endpoints, pools: Pools { pools, leases, offers }, routes, tiers, groups } = model;
     save(&transaction, NETWORKS, networks.changes())?;
     save(&transaction, ENDPOINTS, endpoints.changes())?;
     save(&transaction, POOLS, pools.changes())?;
     save(&transaction, LEASES, leases.changes())?;
     save(&transaction, OFFERS, offers.changes())?;
     save(&transaction, ROUTES, routes.changes())?;
+    save(&transaction, TIERS, tiers.changes())?;
+    save(&transaction, GROUPS, groups.changes())?;
     Ok(transaction.commit()?)
 }
 
 /// Writes the whole model in place of whatever there is, durably.
 pub(crate) fn save_all(db: &Database, model: &Model) -> Result<(), redb::Error> {
     let transaction = db.begin_write()?;
-    for rows in [NETWORKS, ENDPOINTS, POOLS, LEASES, OFFERS, ROUTES] {
+    for rows in [NETWORKS, ENDPOINTS, POOLS, LEASES, OFFERS, ROUTES, TIERS, GROUPS] {
         transaction.delete_table(rows)?;
     }
-    let Model { networks, endpoints, pools: Pools { pools, leases, offers }, routes } = model;
+    let Model { networks, endpoints, pools: Pools { pools, leases, offers }, routes, tiers, groups } = model;
     save(&transaction, NETWORKS, networks.iter().map(|(key, row)| (key, Some(row))))?;
     save(&transaction, ENDPOINTS, endpoints.iter().map(|(key, row)| (key, Some(row))))?;
     save(&transaction, POOLS, pools.iter().map(|(key, row)| (key, Some(row))))?;
     save(&transaction, LEASES, leases.iter().map(|(key, row)| (key, Some(row))))?;
     save(&transaction, OFFERS, offers.iter().map(|(key, row)| (key, Some(row))))?;
     save(&transaction, ROUTES, routes.iter().map(|(key, row)| (key, Some(row))))?;
+    save(&transaction, TIERS, tiers.iter().map(|(key, row)| (key, Some(row))))?;
+    save(&transaction, GROUPS, groups.iter().map(|(key, row)| (key, Some(row))))?;
     transaction.open_table(META)?.insert(SCHEMA_KEY, SCHEMA)?;
     Ok(transaction.commit()?)
 }

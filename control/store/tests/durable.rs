@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use common::{add, open, save};
 use paceline_ipam::{AddressRequest, Plan, PoolRequest, Space, release_pool, request_address, request_pool};
-use paceline_model::{Path, Route};
+use paceline_model::{Path, PolicySet, Route};
 use paceline_store::StoreError;
 
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,39 @@ enum Refused {
     No,
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+#[test]
+fn policies_keep_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = r#"
+        tier = [{ name = "z" }, { name = "a" }]
+        group = [{ name = "office", prefixes = ["192.0.2.0/24"] }]
+        policy = [
+            { name = "last", selector = "all()", egress = [] },
+            { name = "b", tier = "a", selector = "role == 'db'", ingress = [{ action = "allow", from = "office" }] },
+            { name = "a", tier = "a", selector = "has(role)", ingress = [{ action = "log", protocol = "tcp", ports = [80, "90-99"] }] },
+        ]
+    "#;
+    let set = PolicySet::parse("test", text).unwrap();
+    let mut store = open(dir.path());
+    let mut apply = |set: &PolicySet| {
+        let edit = store.update(|model| {
+            model.set_policies(set);
+            Ok::<_, StoreError>(())
+        });
+        edit.unwrap();
+        store.model().policies()
+    };
+    assert_eq!(apply(&set), set);
+    // What is gone is gone on disk too.
+    let mut fewer = set.clone();
+    fewer.tiers.swap(0, 1);
+    fewer.tiers[0].policies.remove(0);
+    fewer.groups.clear();
+    assert_eq!(apply(&fewer), fewer);
+    drop(store);
+    assert_eq!(open(dir.path()).model().policies(), fewer);
 }
 
 #[test]

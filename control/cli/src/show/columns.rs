@@ -29,6 +29,8 @@ pub fn of(what: What) -> (&'static [Column], &'static str) {
         What::Ports => (PORTS, "no published ports"),
         What::Endpoints => (ENDPOINTS, "no endpoints"),
         What::Workers => (WORKERS, "no workers"),
+        What::Filters => (FILTERS, "no policies or lists"),
+        What::Sessions => (FLOWS, "no sessions"),
         What::Buffers | What::Version => (&[], ""),
     }
 }
@@ -107,6 +109,28 @@ pub const SESSIONS: &[Column] = &[
     number("packets", field!("packets")),
 ];
 
+const FILTERS: &[Column] = &[
+    text("interface", field!("interface")),
+    text("direction", field!("direction")),
+    text("tier", |row| row["tier"].as_str().filter(|tier| !tier.is_empty()).unwrap_or("-").into()),
+    text("rule", field!("rule")),
+    text("action", field!("action")),
+    number("packets", field!("packets")),
+    number("bytes", field!("bytes")),
+];
+
+const FLOWS: &[Column] = &[
+    text("interface", field!("interface")),
+    text("direction", field!("direction")),
+    text("protocol", field!("protocol")),
+    text("source", field!("source")),
+    text("destination", field!("destination")),
+    text("state", field!("state")),
+    number("idle", |row| format!("{} s", row["idle_s"])),
+    number("left", |row| format!("{} s", row["left_s"])),
+    number("packets", field!("packets")),
+];
+
 const VRFS: &[Column] = &[
     text("vrf", field!("name")),
     words("interfaces", field!("interfaces")),
@@ -174,6 +198,12 @@ const ENDPOINTS: &[Column] = &[
     words("addresses", |row| {
         let given = |name| row[name].as_str();
         [given("ipv4"), given("ipv6")].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }),
+    words("labels", |row| {
+        row["labels"]
+            .as_str()
+            .filter(|labels| !labels.is_empty())
+            .map_or_else(|| "-".into(), |labels| labels.replace(',', " "))
     }),
     words("state", |row| state(row, "error")),
 ];

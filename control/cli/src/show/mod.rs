@@ -28,6 +28,8 @@ pub async fn show(client: &Client, show: Show) -> Result<(), Fail> {
         What::Runtime => "/v1/runtime",
         What::Drops => "/v1/drops",
         What::Buffers => "/v1/buffers",
+        What::Filters => "/v1/filters",
+        What::Sessions => "/v1/sessions",
         What::Networks => "/v1/networks",
         What::Ports => "/v1/ports",
         What::Endpoints => "/v1/endpoints",

@@ -105,6 +105,22 @@ impl Place {
     /// Is told at once that there is no server.
     #[track_caller]
     pub fn is_refused(&self, speech: Speech, to: &str, port: u16) {
+        self.is_told(&[ErrorKind::ConnectionRefused], speech, to, port);
+    }
+
+    /// Is told at once that it may not: by a RST, or by an ICMP error ("communication administratively prohibited").
+    #[track_caller]
+    pub fn is_forbidden(&self, speech: Speech, to: &str, port: u16) {
+        let told: &[_] = match speech {
+            Speech::Tcp => &[ErrorKind::ConnectionRefused],
+            // As Linux says it for IPv4 and IPv6.
+            Speech::Udp => &[ErrorKind::HostUnreachable, ErrorKind::PermissionDenied],
+        };
+        self.is_told(told, speech, to, port);
+    }
+
+    #[track_caller]
+    fn is_told(&self, kinds: &[ErrorKind], speech: Speech, to: &str, port: u16) {
         let to = SocketAddr::from((to.parse::<IpAddr>().expect("an address"), port));
         let asked = self.netns.run(|| match speech {
             Speech::Tcp => TcpStream::connect_timeout(&to, PATIENCE).map(drop),
@@ -117,7 +133,7 @@ impl Place {
             }
         });
         let error = asked.expect("inside").expect_err("nobody serves there");
-        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{} at {to} {speech:?}", self.name);
+        assert!(kinds.contains(&error.kind()), "{} at {to} {speech:?}: {error}", self.name);
     }
 
     /// Whether a server answers soon.

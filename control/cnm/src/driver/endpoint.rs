@@ -9,6 +9,7 @@ use paceline_model::{Attach, Endpoint, EndpointId, MacAddr, Model, Network, Netw
 use serde_json::json;
 
 use super::leftover::{forget, is_dead};
+use super::network::check_mirror;
 use super::{Control, Driver, DriverError, Subject, mac};
 use crate::wire::network::{
     CreateEndpoint, CreatedEndpoint, EndpointRef, FilledInterface, Interface, InterfaceName, Join, Joined,
@@ -23,6 +24,7 @@ impl<C: Control> Driver<C> {
     /// No such network; a wrong option; an address that is in use in it; the ID of another endpoint; the disk.
     pub async fn create_endpoint(&self, request: CreateEndpoint) -> Result<CreatedEndpoint, DriverError> {
         let asked = Asked::new(&request)?;
+        check_mirror(&asked.options.link, &self.settings.ports)?;
         let mac_given = request.interface.mac.is_some();
         let (control, default) = (self.control.clone(), self.settings.attach);
         let edit = self.control.edit(move |model| {
@@ -164,6 +166,7 @@ impl Asked {
             && endpoint.mac_given == request.interface.mac.is_some()
             && self.mac.is_none_or(|mac| mac == endpoint.mac)
             && self.options.attach.is_none_or(|attach| attach == endpoint.attach)
+            && (&self.options.labels, &self.options.link) == (&endpoint.labels, &endpoint.link_options)
     }
 }
 
@@ -201,6 +204,8 @@ fn add(
         ipv6: *ipv6,
         sandbox: None,
         ports: Vec::new(),
+        labels: asked.options.labels.clone(),
+        link_options: asked.options.link.clone(),
         request: serde_json::to_value(request).unwrap_or_default(),
     };
     model.endpoints.insert(id.clone(), endpoint);

@@ -31,6 +31,17 @@ pub enum DriverError {
     /// Links or workers could not be brought to the model.
     #[error("{0}")]
     Reconcile(Box<dyn Error + Send + Sync>),
+    /// A mirror to a port that there is not.
+    #[error(
+        "option mirror={port}: there is no such port in the configuration file; there are {}",
+        names(known)
+    )]
+    NoMirror {
+        /// As given.
+        port: PortName,
+        /// All there are.
+        known: Vec<PortName>,
+    },
     /// An MTU with which the kernel switches IPv6 off.
     #[error("option mtu={mtu}: a network with IPv6 needs at least 1280 (RFC 8200, section 5)")]
     MtuForIpv6 {
@@ -184,6 +195,11 @@ pub enum DriverError {
         /// Whose that is.
         interface: PortName,
     },
+}
+
+fn names(ports: &[PortName]) -> String {
+    let names: Vec<_> = ports.iter().map(PortName::as_str).collect();
+    if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 
 /// `host or eth0`.

@@ -43,6 +43,8 @@ pub struct Settings {
     pub uplinks: Vec<IfName>,
     /// Segments of the configuration file, each with its bridge.
     pub segments: BTreeMap<Vni, BridgeName>,
+    /// Ports of the configuration file, which links can be mirrored to.
+    pub ports: Vec<PortName>,
 }
 
 /// Both drivers.

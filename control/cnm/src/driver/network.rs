@@ -1,6 +1,7 @@
 //! `NetworkDriver`: networks.
 
 use ipnet::IpNet;
+use paceline_model::options::LinkOptions;
 use paceline_model::{
     GatewayMode, IfName, IpamData, Model, Network, NetworkId, NetworkOptions, Overlay, OverlayError,
     PortName, Vni, Vtep,
@@ -36,6 +37,7 @@ impl<C: Control> Driver<C> {
         let vtep = |overlay: &_| self.control.vtep(overlay);
         let asked = NetworkOptions::parse(&options::texts(&request.options)?, vtep)?;
         check_uplink(&asked, &self.settings.uplinks)?;
+        check_mirror(&asked.link, &self.settings.ports)?;
         Ok(Allocation { options: request.options })
     }
 
@@ -47,6 +49,7 @@ impl<C: Control> Driver<C> {
     pub async fn create_network(&self, request: CreateNetwork) -> Result<(), DriverError> {
         let settled = Settled::new(&request, |overlay| self.control.vtep(overlay))?;
         check_uplink(&settled.options, &self.settings.uplinks)?;
+        check_mirror(&settled.options.link, &self.settings.ports)?;
         let id = request.network.clone();
         let settings = self.settings.clone();
         let new = self.control.edit(move |model| add(model, request, settled, &settings)).await?;
@@ -84,6 +87,16 @@ impl<C: Control> Driver<C> {
             self.control.release(endpoint).await;
         }
         removed
+    }
+}
+
+/// What links are mirrored to must be there.
+pub(super) fn check_mirror(link: &LinkOptions, ports: &[PortName]) -> Result<(), DriverError> {
+    match &link.mirror {
+        Some(port) if !ports.contains(port) => {
+            Err(DriverError::NoMirror { port: port.clone(), known: ports.to_vec() })
+        }
+        _ => Ok(()),
     }
 }
 

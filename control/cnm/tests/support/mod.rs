@@ -166,6 +166,7 @@ impl Plugin {
             interfaces,
             uplinks: vec!["eth1".parse().unwrap()],
             segments: [(7.try_into().unwrap(), "lan".parse().unwrap())].into(),
+            ports: vec!["span".parse().unwrap()],
         };
         let driver = Arc::new(Driver::new(control.clone(), settings));
         let socket = dir.path().join("plugins/paceline.sock");

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use ipnet::IpNet;
 use paceline_cnm::DriverError;
 use paceline_model::RouteId;
 use paceline_model::route::RouteError;
@@ -52,6 +53,33 @@ pub enum ApiError {
     /// A route that cannot be.
     #[error(transparent)]
     Route(#[from] RouteError),
+    /// Policies that make no sense.
+    #[error("{0}")]
+    Policies(String),
+    /// There is no such policy.
+    #[error("there is no policy {0}; `paceline policy show` lists them")]
+    Policy(String),
+    /// An end of a packet's way that is nobody.
+    #[error(
+        "{0:?}: must be an endpoint (its port, or the beginning of its ID, as in `paceline show endpoints`), an address or a prefix"
+    )]
+    End(String),
+    /// A prefix whose parts may be treated differently.
+    #[error("{net}: policies may tell {parts} from the rest of it: ask for one of these, or for an address")]
+    Parts {
+        /// As given.
+        net: IpNet,
+        /// Prefixes within it.
+        parts: String,
+    },
+    /// Two ends that do not speak one IP.
+    #[error("{from} and {to}: have no addresses of one version of IP")]
+    Versions {
+        /// As given.
+        from: String,
+        /// As given.
+        to: String,
+    },
     /// No echo request was sent.
     #[error(transparent)]
     Ping(#[from] PingError),
@@ -78,11 +106,18 @@ pub enum ApiError {
 impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::Body(_) | Self::Field { .. } => StatusCode::BAD_REQUEST,
+            Self::Body(_)
+            | Self::Field { .. }
+            | Self::Policies(_)
+            | Self::Parts { .. }
+            | Self::Versions { .. } => StatusCode::BAD_REQUEST,
             Self::Engine(EngineError::Unknown(_)) | Self::Bridge(_) | Self::Network(_) | Self::Path(_) => {
                 StatusCode::NOT_FOUND
             }
-            Self::Ping(PingError::Vrf(_)) | Self::Route(RouteError::NoRoute(_)) => StatusCode::NOT_FOUND,
+            Self::Ping(PingError::Vrf(_))
+            | Self::Route(RouteError::NoRoute(_))
+            | Self::Policy(_)
+            | Self::End(_) => StatusCode::NOT_FOUND,
             Self::Engine(EngineError::Capturing(_)) | Self::Driver(_) | Self::Ping(_) | Self::Route(_) => {
                 StatusCode::CONFLICT
             }

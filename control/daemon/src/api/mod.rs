@@ -2,9 +2,11 @@
 //!
 //! | | |
 //! |---|---|
-//! | `GET /v1/version`, `interfaces`, `bridges`, `macs`, `tunnels`, `vrfs`, `routes`, `neighbours`, `nat`, `nat/sessions`, `runtime`, `drops`, `buffers`, `workers` | what the workers do |
+//! | `GET /v1/version`, `interfaces`, `bridges`, `macs`, `tunnels`, `vrfs`, `routes`, `neighbours`, `nat`, `nat/sessions`, `runtime`, `drops`, `buffers`, `workers`, `filters`, `sessions` | what the workers do |
 //! | `GET /v1/networks`, `endpoints`, `ports` | what Docker asked for |
 //! | `POST /v1/route/add {"vrf", "prefix", "route"}`, `route/del {"vrf", "prefix"}` | routes of the operator |
+//! | `GET /v1/policy`, `POST /v1/policy/apply {"name", "text", "dry_run"}`, `policy/delete {"policy"}`, `policy/test {"from", "to", "port"}` | policies by labels |
+//! | `POST /v1/flows {"after"}` | what rules with `log` have decided |
 //! | `POST /v1/trace {"count", "port"}`, `GET`, `DELETE` | the ways of packets |
 //! | `POST /v1/clear/macs {"bridge"}`, `clear/network {"network"}`, `clear/trace` | forget |
 //! | `POST /v1/ping {"address", "vrf", "source", "size", "ttl", "whole"}` | an echo request, and what became of it |
@@ -15,7 +17,9 @@
 mod capture;
 mod clear;
 mod error;
+mod flows;
 mod ping;
+mod policy;
 mod route;
 mod show;
 mod trace;
@@ -24,13 +28,16 @@ mod views;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::routing::{get, post};
 
 pub use capture::CaptureRequest;
 pub use clear::{ClearMacs, ClearNetwork};
 pub use error::ApiError;
+pub use flows::AskFlows;
 pub use ping::AskPing;
+pub use policy::{ApplyPolicies, DeletePolicy, TestPolicies};
 pub use route::{AddRoute, RemoveRoute};
 pub use trace::TraceRequest;
 
@@ -62,6 +69,13 @@ pub fn router(switch: Arc<Switch>) -> Router {
         .route("/ping", post(ping::ping))
         .route("/route/add", post(route::add))
         .route("/route/del", post(route::remove))
+        .route("/filters", get(show::filters))
+        .route("/sessions", get(show::sessions))
+        .route("/flows", post(flows::flows))
+        .route("/policy", get(policy::show))
+        .route("/policy/apply", post(policy::apply).layer(DefaultBodyLimit::max(policy::MAX_REQUEST)))
+        .route("/policy/delete", post(policy::delete))
+        .route("/policy/test", post(policy::test))
         .route("/ports", get(show::ports))
         .route("/capture", post(capture::capture))
         .method_not_allowed_fallback(async |method: Method| ApiError::Method(method.to_string()));

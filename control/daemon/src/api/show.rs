@@ -5,11 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use paceline_worker::{
-    BridgeView, DropView, InterfaceView, MacView, NatSessionView, NatView, NeighbourView, NodeView,
-    RouteView, VrfView, WorkerView,
+    BridgeView, DropView, FlowSessionView, InterfaceView, MacView, NatSessionView, NatView, NeighbourView,
+    NodeView, RouteView, VrfView, WorkerView,
 };
 
-use super::views::{self, BuffersView, EndpointView, NetworkView, PortView, TunnelRow, VersionView};
+use super::views::{
+    self, BuffersView, EndpointView, FilterRuleView, NetworkView, PortView, TunnelRow, VersionView,
+};
 use crate::Switch;
 
 type Shared = State<Arc<Switch>>;
@@ -80,6 +82,14 @@ pub async fn drops(State(switch): Shared) -> Json<Vec<DropView>> {
         packets: missed,
     }));
     Json(drops)
+}
+
+pub async fn filters(State(switch): Shared) -> Json<Vec<FilterRuleView>> {
+    Json(views::filters(&switch))
+}
+
+pub async fn sessions(State(switch): Shared) -> Json<Vec<FlowSessionView>> {
+    Json(switch.engine(|engine| engine.flow_sessions()))
 }
 
 pub async fn buffers(State(switch): Shared) -> Json<BuffersView> {

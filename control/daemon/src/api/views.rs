@@ -96,6 +96,8 @@ pub struct EndpointView {
     pub ipv4: Option<String>,
     /// With the prefix length.
     pub ipv6: Option<String>,
+    /// Its labels, over those of its network, as in `env=prod,role=db`.
+    pub labels: String,
     /// The container's network namespace.
     pub sandbox: Option<String>,
     /// `created` before a container is there, `up`, `down`, or `error`.
@@ -141,6 +143,48 @@ pub struct TunnelRow {
     pub tx_bytes: u64,
     /// Inner frames dropped that came in here, or should have left here.
     pub drops: u64,
+}
+
+/// A rule of a policy or list at an interface.
+#[derive(Debug, Serialize)]
+pub struct FilterRuleView {
+    /// The interface.
+    pub interface: String,
+    /// `input` for what comes in by it, `output` for what leaves.
+    pub direction: &'static str,
+    /// Policies or lists.
+    pub policy: String,
+    /// Whether answers to what it permits are permitted.
+    pub stateful: bool,
+    /// Tier or list; empty for what becomes of the rest.
+    pub tier: String,
+    /// The rule; `default` is the end of its tier.
+    pub rule: String,
+    /// `permit`, `deny`, `reject` or `pass`.
+    pub action: &'static str,
+    /// Packets that it decided about, at all interfaces with the same policy. Of flows that are remembered, the first.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// All rules of all interfaces.
+pub fn filters(switch: &Switch) -> Vec<FilterRuleView> {
+    let mut rows = Vec::new();
+    for filter in switch.engine(|engine| engine.filters()) {
+        rows.extend(filter.rules.iter().map(|rule| FilterRuleView {
+            interface: filter.interface.clone(),
+            direction: filter.direction,
+            policy: filter.policy.clone(),
+            stateful: filter.stateful,
+            tier: rule.tier.clone(),
+            rule: rule.name.clone(),
+            action: rule.action,
+            packets: rule.packets,
+            bytes: rule.bytes,
+        }));
+    }
+    rows
 }
 
 /// A published port.
@@ -299,6 +343,7 @@ pub fn endpoints(switch: &Switch) -> Vec<EndpointView> {
             mac: endpoint.mac.to_string(),
             ipv4: endpoint.ipv4.map(|address| address.to_string()),
             ipv6: endpoint.ipv6.map(|address| address.to_string()),
+            labels: model.labels_of(endpoint).to_string(),
             sandbox: endpoint.sandbox.as_ref().map(|path| path.display().to_string()),
             state,
             error,

@@ -16,6 +16,7 @@
 mod arrival;
 mod container;
 mod device;
+mod filter;
 mod generator;
 mod host;
 mod open;
@@ -83,6 +84,8 @@ pub struct Reconciler {
     closing: BTreeMap<PortName, JoinHandle<()>>,
     /// What the workers were told last; none if nobody knows, as they did not answer.
     told: Option<Told>,
+    /// What came of rule lists.
+    lists: filter::Made,
     /// How the last pass ended.
     made: Result<(), Unmade>,
     /// Endpoints that joined before this start: their links exist, or are lost.
@@ -111,6 +114,7 @@ impl Reconciler {
             failed: BTreeMap::new(),
             closing: BTreeMap::new(),
             told: None,
+            lists: filter::Made::default(),
             made: Ok(()),
             inherited,
             endpoints: BTreeSet::new(),
@@ -153,6 +157,7 @@ impl Reconciler {
                     }
                     self.switch.engine(Engine::second);
                     self.arrivals.second(&self.switch);
+                    self.switch.take_flows();
                     self.closing.retain(|_, closing| !closing.is_finished());
                     self.drop_deleted();
                     self.switch.forget_leftovers();
@@ -272,7 +277,7 @@ impl Reconciler {
     fn publish(&mut self, desired: &Desired, plan: &Plan) -> Result<(), EngineError> {
         // It is put back only when they know.
         let (told, nothing) = (self.told.take(), Told::default());
-        let topology = topology::topology(desired, told.as_ref().unwrap_or(&nothing));
+        let topology = topology::topology(desired, told.as_ref().unwrap_or(&nothing), &mut self.lists);
         if told.as_ref().is_some_and(|told| told.topology == topology) && plan.open.is_empty() {
             self.told = told;
             return Ok(());

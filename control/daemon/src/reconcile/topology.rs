@@ -15,6 +15,8 @@ use paceline_worker::{
     TunnelSpec, VlanSpec, VrfSpec,
 };
 
+use super::filter::{self, Made};
+
 /// What the workers were told, and what it was made of.
 #[derive(Debug, Default)]
 pub struct Told {
@@ -23,8 +25,9 @@ pub struct Told {
 }
 
 /// All interfaces, bridges and routes. Ports that could not be opened are in it too: the engine passes over names that it does not
-/// have. Routes are taken from what was `told` last, but for those that have changed since.
-pub fn topology(desired: &Desired, told: &Told) -> Topology {
+/// have. Routes are taken from what was `told` last, but for those that have changed since; what came of long lists in the last
+/// pass is in `made`.
+pub fn topology(desired: &Desired, told: &Told, made: &mut Made) -> Topology {
     let interface = |port: &paceline_model::DesiredPort| InterfaceSpec { mtu: port.mtu.into() };
     Topology {
         interfaces: desired.ports.iter().map(|(name, port)| (name.to_string(), interface(port))).collect(),
@@ -45,6 +48,8 @@ pub fn topology(desired: &Desired, told: &Told) -> Topology {
             .iter()
             .map(|(name, tunnel)| (name.to_string(), self::tunnel(tunnel)))
             .collect(),
+        filters: filter::filters(desired, made),
+        groups: filter::groups(desired),
         ..Topology::default()
     }
 }
@@ -135,7 +140,7 @@ fn tunnel(tunnel: &DesiredTunnel) -> TunnelSpec {
     }
 }
 
-fn mac(mac: MacAddr) -> Mac {
+pub(super) fn mac(mac: MacAddr) -> Mac {
     Mac::from_octets(mac.octets())
 }
 
@@ -216,7 +221,8 @@ mod tests {
             vlan = { trunk = ["10-12"], native = 11, tpid = "802.1ad" }
         "#;
         let config = Config::parse("test", text, &Host::default()).unwrap();
-        let topology = topology(&paceline_model::desired(&config, &Model::default()), &Told::default());
+        let desired = paceline_model::desired(&config, &Model::default());
+        let topology = topology(&desired, &Told::default(), &mut Made::default());
         assert_eq!(topology.interfaces["p"].mtu, 9000);
         let bridge = &topology.bridges["b"];
         assert_eq!(bridge.static_macs, [(0x0200_0000_0009, "p".into(), Some(10))]);
@@ -256,8 +262,8 @@ mod tests {
                 }
                 let config = &files[usize::from(has_red)][usize::from(other)];
                 let desired = paceline_model::desired(config, &model);
-                let topology = topology(&desired, &told);
-                prop_assert_eq!(&topology, &super::topology(&desired, &Told::default()));
+                let topology = topology(&desired, &told, &mut Made::default());
+                prop_assert_eq!(&topology, &super::topology(&desired, &Told::default(), &mut Made::default()));
                 for (vrf, spec) in &topology.vrfs {
                     let ids = (0..4).map(|n| format!("{vrf}/20.0.{n}.0/24").parse::<RouteId>().unwrap());
                     for id in ids {

@@ -51,11 +51,11 @@ pub struct Problem {
 }
 
 impl ConfigError {
-    pub(super) fn read(path: &Path, source: io::Error) -> Self {
+    pub(crate) fn read(path: &Path, source: io::Error) -> Self {
         Self::Read { path: path.into(), source }
     }
 
-    pub(super) fn problems(name: &str, text: &str, mut problems: Vec<Problem>) -> Self {
+    pub(crate) fn problems(name: &str, text: &str, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| problem.span.start);
         let source = NamedSource::new(name, text.to_owned()).with_language("TOML");
         Self::Problems { name: name.into(), text: source, problems }

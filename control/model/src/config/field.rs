@@ -7,10 +7,10 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 use serde::de::value::SeqAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Unexpected, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, SeqAccess, Unexpected, Visitor};
 
 /// What is given as text.
-pub(super) trait Text: FromStr {
+pub(crate) trait Text: FromStr {
     /// What it looks like, for error messages.
     const LIKE: &str;
 }
@@ -34,7 +34,7 @@ pub(super) fn maybe<'de, D: Deserializer<'de>, T: Text>(deserializer: D) -> Resu
 }
 
 /// A list of values.
-pub(super) fn list<'de, D: Deserializer<'de>, T: Text>(deserializer: D) -> Result<Vec<T>, D::Error> {
+pub(crate) fn list<'de, D: Deserializer<'de>, T: Text>(deserializer: D) -> Result<Vec<T>, D::Error> {
     Ok(Vec::deserialize(deserializer)?.into_iter().map(|Parsed(value)| value).collect())
 }
 
@@ -55,6 +55,39 @@ pub(super) fn one_or_list<'de, D: Deserializer<'de>, T: Text>(deserializer: D) -
 
         fn visit_seq<A: SeqAccess<'de>>(self, values: A) -> Result<Vec<T>, A::Error> {
             list(SeqAccessDeserializer::new(values))
+        }
+    }
+
+    deserializer.deserialize_any(Several(PhantomData))
+}
+
+/// A value of any kind that is no list, or a list of them.
+pub(crate) fn one_or_more<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    struct Several<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Several<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a value, or a list of them")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Vec<T>, E> {
+            T::deserialize(text.into_deserializer()).map(|value| vec![value])
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<Vec<T>, E> {
+            T::deserialize(number.into_deserializer()).map(|value| vec![value])
+        }
+
+        fn visit_u64<E: Error>(self, number: u64) -> Result<Vec<T>, E> {
+            T::deserialize(number.into_deserializer()).map(|value| vec![value])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, values: A) -> Result<Vec<T>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(values))
         }
     }
 

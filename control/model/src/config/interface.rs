@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Config, DEFAULT_MTU, field, limits};
+use super::{Config, DEFAULT_MTU, Filters, field, limits};
 use crate::{BridgeName, MacAddr, PortName, VlanId, VrfName};
 
 /// One routed interface.
@@ -36,6 +36,8 @@ pub struct Interface {
     pub mss_clamp: bool,
     /// Whether it takes only packets whose source is in one of its subnets.
     pub source_check: bool,
+    /// What it lets in and out. In the file its fields stand beside the others; they are taken apart before (`parse`).
+    pub filters: Filters,
 }
 
 /// What a routed interface is on.
@@ -187,6 +189,7 @@ impl TryFrom<Table> for Interface {
             nat,
             mss_clamp,
             source_check,
+            filters: Filters::default(),
         })
     }
 }
@@ -206,6 +209,7 @@ impl From<Interface> for Table {
             nat,
             mss_clamp,
             source_check,
+            filters: _,
         } = interface;
         let (port, bridge, vlan) = match on {
             On::Port(port) => (Some(port), None, None),

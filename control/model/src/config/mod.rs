@@ -4,14 +4,15 @@
 //! Numbers are checked against their limits while they are read ([`Config::parse`]), what fields say of each other
 //! afterwards (`check`); either way the error points to file, line and column.
 
+pub mod acl;
 mod bridge;
-mod check;
+pub(crate) mod check;
 mod error;
-mod field;
+pub(crate) mod field;
 mod interface;
 mod limits;
 mod nat;
-mod parse;
+pub(crate) mod parse;
 mod port;
 mod route;
 mod stream;
@@ -19,13 +20,16 @@ mod uplink;
 mod vxlan;
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use ipnet::IpNet;
 use paceline_sys::HugePages;
 use serde::{Deserialize, Serialize};
 
-use crate::{Attach, IfName, PortName, VrfName};
+use crate::policy::file::Group;
+use crate::{Attach, DesiredFilter, IfName, PortName, VrfName};
 
+pub use acl::{Acl, AclRule, BitRate, Bytes, Dscp, Filters};
 pub use bridge::{Bridge, Member, StaticMac, UnknownUnicast};
 pub use check::Host;
 pub use error::{ConfigError, Problem};
@@ -43,6 +47,9 @@ pub const DEFAULT_MTU: u16 = 1500;
 pub const MIN_MTU: u16 = 68;
 /// The largest MTU, in bytes.
 pub const MAX_MTU: u16 = 65535;
+
+/// Most rules of an ACL that are compared with each other.
+const MAX_COMPARED: usize = 5000;
 
 /// The configuration file. [`Config::default`] is what runs without one.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -81,6 +88,25 @@ pub struct Config {
     /// `[[vxlan]]`
     #[serde(rename = "vxlan")]
     pub vxlans: Vec<Vxlan>,
+    /// `[[group]]`
+    #[serde(rename = "group")]
+    pub groups: Vec<Group>,
+    /// `[[acl]]`
+    #[serde(rename = "acl")]
+    pub acls: Vec<Acl>,
+    /// What comes of lists and filters, when it was asked for.
+    #[serde(skip)]
+    pub(crate) filters: Once<Vec<(PortName, DesiredFilter)>>,
+}
+
+/// A value that follows from the others, made when it is first asked for. It makes no difference.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Once<T>(pub(crate) OnceLock<T>);
+
+impl<T> PartialEq for Once<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Config {
@@ -88,6 +114,19 @@ impl Config {
     /// networks.
     pub fn uplinks_of_networks(&self) -> impl Iterator<Item = IfName> {
         self.uplinks.iter().filter(|_| self.nat.is_none()).map(|uplink| uplink.device)
+    }
+
+    /// What is probably not meant: rules of ACLs that are never reached. Those of longer lists are not compared.
+    pub fn warnings(&self) -> Vec<String> {
+        let short = self.acls.iter().filter(|acl| acl.rules.len() <= MAX_COMPARED);
+        let told = |acl: &Acl, first: usize, index: usize| {
+            let actions = [first, index].map(|rule| acl.rules[rule].action);
+            let (own, other) = (acl.rule_name(index), acl.rule_name(first));
+            let action = if actions[0] == actions[1] { "" } else { ", with another action" };
+            format!("rule {own} is never reached: {other} holds for all its packets{action}")
+        };
+        let all = short.flat_map(|acl| acl.shadowed().map(move |(first, index)| told(acl, first, index)));
+        all.collect()
     }
 
     /// All addresses of interfaces in one routing table, with the prefix length of their subnet.

@@ -10,10 +10,10 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::error::{ConfigError, Problem};
 use super::port::{Common, Port, PortKind};
-use super::{Config, Host, check};
+use super::{Config, Filters, Host, Interface, check};
 
 /// A value with its place in the file.
-type Value<'t> = Spanned<DeValue<'t>>;
+pub(crate) type Value<'t> = Spanned<DeValue<'t>>;
 
 impl Config {
     /// The file at `path`, for this `host`.
@@ -47,8 +47,7 @@ impl Config {
 }
 
 /// Names of the sections.
-const SECTIONS: &str =
-    "buffers, workers, docker, api, state, port, bridge, vrf, interface, route, nat, uplink and vxlan";
+const SECTIONS: &str = "buffers, workers, docker, api, state, port, bridge, vrf, interface, route, nat, uplink, vxlan, group and acl";
 
 fn read(document: DeTable<'_>, problems: &mut Vec<Problem>) -> Config {
     let mut config = Config::default();
@@ -62,9 +61,11 @@ fn read(document: DeTable<'_>, problems: &mut Vec<Problem>) -> Config {
             "port" => config.ports = list("port", value, problems, port),
             "bridge" => config.bridges = list("bridge", value, problems, typed),
             "vrf" => config.vrfs = list("vrf", value, problems, typed),
-            "interface" => config.interfaces = list("interface", value, problems, typed),
+            "interface" => config.interfaces = list("interface", value, problems, interface),
             "nat" => config.nat = read_one(value, problems),
             "route" => config.routes = list("route", value, problems, typed).into(),
+            "group" => config.groups = list("group", value, problems, typed),
+            "acl" => config.acls = list("acl", value, problems, typed),
             "uplink" => config.uplinks = list("uplink", value, problems, typed),
             "vxlan" => config.vxlans = list("vxlan", value, problems, typed),
             other => {
@@ -88,7 +89,7 @@ fn set<T: DeserializeOwned>(section: &mut T, value: Value<'_>, problems: &mut Ve
 }
 
 /// The elements of an array of tables.
-fn list<T>(
+pub(crate) fn list<T>(
     name: &str,
     value: Value<'_>,
     problems: &mut Vec<Problem>,
@@ -111,9 +112,30 @@ fn list<T>(
 }
 
 /// A value as the type wants it.
-fn typed<T: DeserializeOwned>(value: Value<'_>) -> Result<T, Problem> {
+pub(crate) fn typed<T: DeserializeOwned>(value: Value<'_>) -> Result<T, Problem> {
     let span = value.span();
     T::deserialize(ValueDeserializer::from(value)).map_err(|error| problem(&error, span))
+}
+
+/// Takes the fields that are filters out of a table.
+fn filters(table: &mut DeTable<'_>, span: &std::ops::Range<usize>) -> Result<Filters, Problem> {
+    let mut filters = DeTable::new();
+    for (key, value) in std::mem::take(table) {
+        let into = if Filters::FIELDS.contains(&key.get_ref().as_ref()) { &mut filters } else { &mut *table };
+        into.insert(key, value);
+    }
+    typed(Spanned::new(span.clone(), DeValue::Table(filters)))
+}
+
+/// An interface: its filters stand beside its other fields.
+fn interface(value: Value<'_>) -> Result<Interface, Problem> {
+    let span = value.span();
+    let DeValue::Table(mut own) = value.into_inner() else {
+        return Err(Problem { message: "interface: must be written [[interface]]".into(), span });
+    };
+    let filters = filters(&mut own, &span)?;
+    let interface: Interface = typed(Spanned::new(span, DeValue::Table(own)))?;
+    Ok(Interface { filters, ..interface })
 }
 
 /// A port: `kind` says which fields there are beside the common ones.
@@ -122,7 +144,7 @@ fn port(value: Value<'_>) -> Result<Port, Problem> {
     let DeValue::Table(mut own) = value.into_inner() else {
         return Err(Problem { message: "port: must be written [[port]]".into(), span });
     };
-    let (mut common, mut kind) = (DeTable::new(), None);
+    let (mut common, mut kind, filters) = (DeTable::new(), None, filters(&mut own, &span)?);
     for (key, value) in std::mem::take(&mut own) {
         match key.get_ref().as_ref() {
             "kind" => kind = Some(value),
@@ -152,7 +174,7 @@ fn port(value: Value<'_>) -> Result<Port, Problem> {
             return Err(Problem { message, span: kind.span() });
         }
     };
-    Ok(Port { name, mtu, mac, queues, kind })
+    Ok(Port { name, mtu, mac, queues, kind, filters })
 }
 
 #[derive(serde::Deserialize)]
@@ -163,6 +185,6 @@ fn kinds() -> String {
     PortKind::NAMES.map(|name| format!("{name:?}")).join(", ")
 }
 
-fn problem(error: &toml::de::Error, otherwise: std::ops::Range<usize>) -> Problem {
+pub(crate) fn problem(error: &toml::de::Error, otherwise: std::ops::Range<usize>) -> Problem {
     Problem { message: error.message().trim().to_owned(), span: error.span().unwrap_or(otherwise) }
 }

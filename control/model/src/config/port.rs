@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DEFAULT_MTU, Generator, limits};
+use super::{DEFAULT_MTU, Filters, Generator, limits};
 use crate::{IfName, MacAddr, PortName};
 
 /// One port.
@@ -21,6 +21,9 @@ pub struct Port {
     /// What it is made of, and the fields of that.
     #[serde(flatten)]
     pub kind: PortKind,
+    /// What it lets in and out.
+    #[serde(flatten)]
+    pub filters: Filters,
 }
 
 /// The fields that every kind of port has. In the file they stand beside those of the kind; they are taken apart before

@@ -1,7 +1,9 @@
 //! Modes: pure functions from what was asked for to ports, bridges and routes, one file each.
 
+pub(crate) mod acl;
 mod bridge;
 pub(crate) mod configured;
+mod filter;
 mod host;
 mod overlay;
 #[cfg(test)]
@@ -38,6 +40,7 @@ pub fn desired_by(config: &Config, model: &Model, uplinks: &Uplinks) -> Desired 
         }
     }
     desired.added.clone_from(&model.routes);
+    filter::add(config, model, &mut desired);
     host::add(config, model, &mut desired);
     uplink::translate(config, model, uplinks, &mut desired);
     desired

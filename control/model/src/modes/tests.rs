@@ -1,7 +1,7 @@
 use ipnet::IpNet;
 
 use super::*;
-use crate::config::{Bridge, Host, Member, Port, PortKind};
+use crate::config::{Bridge, Filters, Host, Member, Port, PortKind};
 use crate::{
     Attach, DesiredKind, Endpoint, EndpointId, GatewayMode, IpamData, MacAddr, Network, NetworkId,
     NetworkOptions, Over, Path, PortName, Protocol, PublishedPort, Route, VlanMode, VrfName,
@@ -64,7 +64,14 @@ fn the_file_and_docker_stand_side_by_side() {
     let mut model = Model::default();
     let net = network(&mut model, &"1".repeat(64), NetworkOptions::default());
     endpoint(&mut model, &"a".repeat(64), &net);
-    let port = Port { name: "p0".parse().unwrap(), mtu: 1500, mac: None, queues: 1, kind: PortKind::Null };
+    let port = Port {
+        name: "p0".parse().unwrap(),
+        mtu: 1500,
+        mac: None,
+        queues: 1,
+        kind: PortKind::Null,
+        filters: Filters::default(),
+    };
     let member = Member { port: port.name.clone(), vlan: None, split_horizon_group: 1, isolated: true };
     let bridge = Bridge { members: vec![member], ..Bridge::new("br0".parse().unwrap()) };
     let config = Config { ports: vec![port], bridges: vec![bridge], ..Config::default() };
@@ -341,4 +348,38 @@ fn networks_by_an_uplink_are_translated_and_reach_the_host() {
     model.networks.get_mut(&net).unwrap().internal = true;
     let internal = desired_by(&config, &model, &states);
     assert_eq!((internal.nat, internal.interfaces["bvi-n-111111111111"].vrf.as_str()), (None, "default"));
+}
+
+#[test]
+fn links_of_containers_have_what_was_asked_for_them() {
+    let mut model = Model::default();
+    let options = [("labels", "role=db"), ("rate", "1mbit"), ("dscp", "ef")];
+    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let options = NetworkOptions::parse(&options, |_| unreachable!("no overlay")).unwrap();
+    let net = network(&mut model, &"1".repeat(64), options);
+    let strict = endpoint(&mut model, &"a".repeat(64), &net);
+    let free = endpoint(&mut model, &"b".repeat(64), &net);
+    let gone = endpoint(&mut model, &"c".repeat(64), &net);
+    model.endpoints.get_mut(&gone).unwrap().sandbox = None;
+    let own = model.endpoints.get_mut(&free).unwrap();
+    own.link_options.port_security = Some(false);
+    own.labels = "role=web".parse().unwrap();
+    let set = "[[policy]]\nname = \"db\"\nselector = 'role == \"db\"'\ningress = [{ action = \"allow\", from = 'role == \"web\"' }]\n";
+    model.set_policies(&crate::PolicySet::parse("test", set).unwrap());
+
+    let desired = desired(&Config::default(), &model);
+    let names: Vec<_> = desired.filters.keys().map(PortName::as_str).collect();
+    assert_eq!(names, ["e-aaaaaaaaaaaa", "e-bbbbbbbbbbbb"]);
+    let (db, web) = (&desired.filters["e-aaaaaaaaaaaa"], &desired.filters["e-bbbbbbbbbbbb"]);
+    let guard = db.guard.as_ref().unwrap();
+    let endpoint = &model.endpoints[&strict];
+    assert_eq!(guard.macs, [endpoint.mac]);
+    assert_eq!(guard.addresses, ["10.77.0.2/32".parse::<IpNet>().unwrap()]);
+    assert_eq!(
+        (web.guard.is_none(), web.dscp, web.police_output.map(|rate| rate.bits)),
+        (true, Some(46), Some(1_000_000))
+    );
+    // What a container receives leaves by its port.
+    assert!(db.output.is_some() && db.input.is_none() && web.output.is_none());
+    assert_eq!(desired.identities.len(), 1, "{:?}", desired.identities);
 }

@@ -16,13 +16,13 @@ pub(super) mod names {
     pub const LEARN_PEERS: &[&str] = &["learn_peers"];
     pub const PORT: &[&str] = &["port"];
     pub const TTL: &[&str] = &["ttl"];
-    pub const DSCP: &[&str] = &["dscp"];
+    pub const OUTER_DSCP: &[&str] = &["outer_dscp"];
     pub const CHECKSUM: &[&str] = &["checksum"];
-    pub const ALL: [&[&str]; 9] = [VNI, UNDERLAY, PEERS, GROUP, LEARN_PEERS, PORT, TTL, DSCP, CHECKSUM];
+    pub const ALL: [&[&str]; 9] = [VNI, UNDERLAY, PEERS, GROUP, LEARN_PEERS, PORT, TTL, OUTER_DSCP, CHECKSUM];
 }
 
 /// [`names::ALL`], in words.
-const ALLOWED: &str = "vni, underlay, peers, group, learn_peers, port, ttl, dscp and checksum";
+const ALLOWED: &str = "vni, underlay, peers, group, learn_peers, port, ttl, outer_dscp and checksum";
 
 /// The segment that is asked for, if the mode is that.
 pub(super) fn overlay(given: &Given<'_>, mode: Mode) -> Result<Option<Overlay>, OptionError> {
@@ -63,7 +63,7 @@ pub(super) fn overlay(given: &Given<'_>, mode: Mode) -> Result<Option<Overlay>, 
         learn_peers: given.flag(names::LEARN_PEERS)?.unwrap_or(group.is_some()),
         port: given.one(names::PORT, port, "a UDP port from 1 to 65535")?.unwrap_or(Overlay::PORT),
         ttl: given.one(names::TTL, within(1, 255), "1 to 255, or inherit")?.unwrap_or(Some(Overlay::TTL)),
-        dscp: given.one(names::DSCP, within(0, 63), "0 to 63, or inherit")?.unwrap_or(Some(0)),
+        dscp: given.one(names::OUTER_DSCP, within(0, 63), "0 to 63, or inherit")?.unwrap_or(Some(0)),
         checksum: given.flag(names::CHECKSUM)?,
     }))
 }

@@ -28,6 +28,8 @@ fn all_options() {
         ("gateway_mode", "routed"),
         ("host_binding", "192.0.2.1"),
         ("uplink", "host"),
+        ("labels", "role=db,env=prod"),
+        ("dscp", "ef"),
     ]);
     let expected = NetworkOptions {
         mode: Mode::Bridge,
@@ -40,6 +42,8 @@ fn all_options() {
         host_binding: "192.0.2.1".parse().ok(),
         uplink: None,
         overlay: None,
+        labels: "env=prod,role=db".parse().unwrap(),
+        link: LinkOptions { dscp: Some(46), ..LinkOptions::default() },
     };
     assert_eq!(parsed.unwrap(), expected);
     assert_eq!(parse(&[]).unwrap(), NetworkOptions::default());
@@ -155,7 +159,7 @@ fn an_overlay_has_all_its_options() {
         ("group", "239.0.0.42"),
         ("port", "8472"),
         ("ttl", "inherit"),
-        ("dscp", "46"),
+        ("outer_dscp", "46"),
         ("checksum", "true"),
     ];
     let options = overlay(&all).unwrap();
@@ -186,7 +190,7 @@ fn what_is_no_overlay_is_refused() {
         (&[("underlay", "192.0.2.9")], "option underlay: 192.0.2.9: must be an address of a routed"),
         (&[("icc", "false")], "option icc=false: goes with mode=bridge only"),
         (&[("ttl", "0")], "option ttl=\"0\": must be 1 to 255, or inherit"),
-        (&[("dscp", "64")], "option dscp=\"64\": must be 0 to 63, or inherit"),
+        (&[("outer_dscp", "64")], "option outer_dscp=\"64\": must be 0 to 63, or inherit"),
         (&[("port", "0")], "option port=\"0\": must be a UDP port from 1 to 65535"),
     ] {
         let error = overlay(others).unwrap_err();

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use paceline_model::network::NetworkOptions;
+use paceline_model::options::LinkOptions;
 use paceline_model::{Attach, Endpoint, MacAddr, Model, Network};
 use paceline_store::{Store, StoreError};
 
@@ -35,6 +36,8 @@ pub fn add(model: &mut Model, number: usize) {
         ipv6: "fd00::2/64".parse().ok(),
         sandbox: Some("/var/run/docker/netns/1".into()),
         ports: Vec::new(),
+        labels: "role=db".parse().unwrap(),
+        link_options: LinkOptions { dscp: Some(46), ..LinkOptions::default() },
         request: serde_json::json!({"EndpointID": number}),
     };
     model.networks.insert(network.id.clone(), network);

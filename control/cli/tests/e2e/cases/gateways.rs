@@ -229,7 +229,9 @@ fn another_network(engine: &Engine) {
 
 fn internal(engine: &Engine) {
     let switch = Switch::start(engine);
-    let (outside, network) = (Outside::new(engine), switch.network(&[&DUAL[..], &["--internal"]].concat()));
+    // Without port security, which would not let it use another address at all.
+    let options = [&DUAL[..], &["--internal", "--opt", "port_security=false"]].concat();
+    let (outside, network) = (Outside::new(engine), switch.network(&options));
     let (a, b) = (network.run(&["--cap-add", "NET_ADMIN"]), network.run(&[]));
     for own in addresses(&b, &network) {
         a.reaches(&own);

@@ -6,6 +6,7 @@ mod bad_input;
 mod bridging;
 mod devices;
 mod files;
+mod filters;
 mod frames;
 mod gateways;
 mod harness;
@@ -16,6 +17,7 @@ mod networks;
 pub mod operator;
 mod overlay_networks;
 mod overlays;
+mod policies;
 mod restart;
 mod routes;
 mod routing;
@@ -55,6 +57,8 @@ pub fn all() -> impl Iterator<Item = Named> {
         ("nat", nat::CASES),
         ("uplinks", uplinks::CASES),
         ("attach", attach::CASES),
+        ("policies", policies::CASES),
+        ("filters", filters::CASES),
         ("restart", restart::CASES),
         ("bad_input", bad_input::CASES),
         ("operator", operator::CASES),

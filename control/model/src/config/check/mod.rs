@@ -19,7 +19,7 @@ pub struct Host {
 
 /// One step on the way to a value in the file.
 #[derive(Clone, Copy)]
-enum Step {
+pub(crate) enum Step {
     Key(&'static str),
     At(usize),
 }
@@ -41,6 +41,9 @@ macro_rules! at {
     ($($step:expr),*) => { &[$(Step::from($step)),*] };
 }
 
+pub(crate) use at;
+
+pub mod acl;
 mod interface;
 mod nat;
 mod route;
@@ -48,14 +51,24 @@ mod uplink;
 mod vxlan;
 
 /// Collects problems, each with the place of the value it is about.
-struct Checks<'t> {
+pub(crate) struct Checks<'t> {
     document: &'t DeTable<'t>,
     problems: Vec<Problem>,
 }
 
-impl Checks<'_> {
+impl<'t> Checks<'t> {
+    /// None yet, of this document.
+    pub(crate) fn of(document: &'t DeTable<'t>) -> Self {
+        Self { document, problems: Vec::new() }
+    }
+
+    /// What was collected.
+    pub(crate) fn done(self) -> Vec<Problem> {
+        self.problems
+    }
+
     /// Notes a problem, unless `right`.
-    fn expect(&mut self, right: bool, path: &[Step], message: impl FnOnce() -> String) {
+    pub(crate) fn expect(&mut self, right: bool, path: &[Step], message: impl FnOnce() -> String) {
         if !right {
             self.problems.push(Problem { message: message(), span: place(self.document, path) });
         }
@@ -80,7 +93,7 @@ fn place(document: &DeTable<'_>, path: &[Step]) -> Range<usize> {
 
 /// All problems of a configuration that was read from `document`.
 pub(super) fn problems(config: &Config, host: &Host, document: &DeTable<'_>) -> Vec<Problem> {
-    let mut checks = Checks { document, problems: Vec::new() };
+    let mut checks = Checks::of(document);
     cores(config, host, &mut checks);
     let ports = names(config, &mut checks);
     for (index, port) in config.ports.iter().enumerate() {
@@ -97,7 +110,8 @@ pub(super) fn problems(config: &Config, host: &Host, document: &DeTable<'_>) -> 
     nat::nat(config, &mut checks);
     uplink::uplinks(config, &mut checks);
     vxlan::vxlans(config, &mut checks);
-    checks.problems
+    acl::acls(config, &mut checks);
+    checks.done()
 }
 
 fn cores(config: &Config, host: &Host, checks: &mut Checks<'_>) {

@@ -160,9 +160,7 @@ impl Flows {
     /// The worker that keeps the sessions between two hosts: of all of them, in both directions, on all interfaces, and that knows
     /// the parts of packets between them.
     pub fn owner<T: Address>(&self, one: T, other: T) -> usize {
-        let hash = T::hash_pair(self.seed, 0, one.min(other), one.max(other));
-        // Once more, as of neighbouring addresses the upper bits may be the same.
-        let hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let hash = T::hash_hosts(self.seed, one.min(other), one.max(other));
         (((hash >> 32) * self.workers as u64) >> 32) as usize
     }
 

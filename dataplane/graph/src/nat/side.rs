@@ -167,7 +167,7 @@ impl<T: Address> NatSide<T> {
 
     /// A hash of an inside host.
     pub fn host_hash(&self, host: T) -> u64 {
-        T::hash_pair(self.seed, 0, host, T::default())
+        T::hash_hosts(self.seed, host, T::default())
     }
 
     /// The address that an inside host appears under.

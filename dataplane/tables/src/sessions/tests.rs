@@ -166,3 +166,17 @@ proptest! {
         }
     }
 }
+
+/// How many of 40 hosts in a row fall into the first half, by the upper bit of each half of a hash.
+fn halves<T: Address>(seed: u64, host: impl Fn(u32) -> T) -> [usize; 2] {
+    [63, 31]
+        .map(|bit| (1..=40).filter(|n| T::hash_hosts(seed, host(*n), T::default()) >> bit & 1 == 0).count())
+}
+
+#[test]
+fn hosts_in_a_row_are_spread_whatever_the_seed() {
+    for seed in (1..=2000_u64).map(|number| number.wrapping_mul(0xd134_2543_de82_ef95)) {
+        let all = [halves(seed, |n| 0x0a00_0100 + n), halves(seed, |n| 0xfd00 << 112 | u128::from(n))];
+        assert!(all.as_flattened().iter().all(|count| (5..=35).contains(count)), "seed {seed:#x}: {all:?}");
+    }
+}

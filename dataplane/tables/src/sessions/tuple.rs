@@ -18,9 +18,16 @@ pub trait Address: Copy + Eq + Ord + Hash + Default + Debug + Send + Sync + 'sta
     /// Stores two addresses, word by word.
     fn store(cell: &Self::Cell, source: Self, destination: Self);
 
-    /// A hash of two addresses and one more word, of which any bits may be used. A seed that nobody outside knows keeps others
-    /// from choosing addresses that fall together.
+    /// A hash of two addresses and one more word, for an index. A seed that nobody outside knows keeps others from choosing
+    /// addresses that fall together. Neighbouring addresses may have some of its bits in common: see [`hash_hosts`](Self::hash_hosts).
     fn hash_pair(seed: u64, word: u64, source: Self, destination: Self) -> u64;
+
+    /// A hash of two addresses by any bits of which one of a few things may be chosen, also for hosts that are numbered one after
+    /// the other.
+    #[inline]
+    fn hash_hosts(seed: u64, source: Self, destination: Self) -> u64 {
+        mix(Self::hash_pair(seed, 0, source, destination), GOLDEN)
+    }
 
     /// The ones' complement sum of the address's 16-bit words, of which the upper half is to be folded into the lower.
     fn sum(self) -> u32;

@@ -39,6 +39,12 @@ impl GroupTable {
         &self.groups
     }
 
+    /// Whether all that have an identity keep it in these. Otherwise rules of before and identities of now would meet, if the table
+    /// that workers use became these in place.
+    pub fn grows_to(&self, wanted: &BTreeMap<IpNet, u32>) -> bool {
+        self.entries.iter().all(|(net, identity)| wanted.get(net) == Some(identity))
+    }
+
     /// Brings the identities to these; whether any is another one now.
     ///
     /// # Errors

@@ -36,8 +36,8 @@ pub(super) struct Filtering {
 }
 
 impl Filtering {
-    /// Compiles what a topology wants. After an error what workers use is as it was before, but for identities if it is memory that
-    /// there was not: then those that found room are as wanted.
+    /// Compiles what a topology wants. After an error what workers use is as it was before, but for identities of hosts that had
+    /// none, if it is memory that there was not: those that found room have them.
     fn prepare(&mut self, topology: &Topology, workers: usize) -> Result<(), FilterError> {
         let is_same = self.filters == topology.filters
             && self.wanted_groups == topology.groups
@@ -73,15 +73,21 @@ impl Filtering {
             let (before, clock) = (self.flows.as_deref(), SessionClock::default());
             Some(Arc::new(Flows::new(topology.sessions, workers, stateful, before, clock)?))
         };
-        // Nothing says any more what identities there are if one of them finds no room.
-        self.wanted_groups.clear();
+        let mut groups = BTreeMap::new();
         for (name, wanted) in &topology.groups {
-            let table = match self.groups.entry(name.clone()) {
-                std::collections::btree_map::Entry::Occupied(table) => table.into_mut(),
-                std::collections::btree_map::Entry::Vacant(place) => place.insert(GroupTable::new()?),
+            match self.groups.get_mut(name).filter(|table| table.grows_to(wanted)) {
+                // Who is new there was nobody to the rules that are in use.
+                Some(table) => table.set(wanted)?,
+                // Another table, which workers take together with the rules.
+                None => {
+                    let mut table = GroupTable::new()?;
+                    let is_new = table.set(wanted)?;
+                    groups.insert(name.clone(), table);
+                    is_new
+                }
             };
-            table.set(wanted)?;
         }
+        self.groups.extend(groups);
         self.police(topology);
         (self.policies, self.guards, self.flows) = (policies, guards, flows);
         self.filters.clone_from(&topology.filters);

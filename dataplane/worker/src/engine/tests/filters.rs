@@ -85,7 +85,9 @@ fn nothing_is_lost_while_policies_and_identities_change() {
     let mut engine = engine(1, Mode::Adaptive);
     let [a, b] = ["a", "b"].map(|name| attach(&mut engine, name));
     let friends = |number: u32| {
-        let matches = MatchSpec { peer: Some(Arc::new([7].into())), ..MatchSpec::default() };
+        // Numbers of identities move, and rules with them.
+        let own = 7 + number % 2;
+        let matches = MatchSpec { peer: Some(Arc::new([own].into())), ..MatchSpec::default() };
         let mut rules: Vec<RuleSpec> = (0..200).map(|n| rule("other", Verdict::Deny, 1000 + n)).collect();
         rules.push(RuleSpec {
             name: "friends".into(),
@@ -95,7 +97,7 @@ fn nothing_is_lost_while_policies_and_identities_change() {
         });
         let mut topology = filtered(policy(&format!("p{number}"), rules, Verdict::Deny));
         let group = topology.groups.get_mut("br").expect("it is there");
-        group.insert("10.0.0.2/32".parse().expect("a network"), 7);
+        group.insert("10.0.0.2/32".parse().expect("a network"), own);
         group.insert(format!("10.9.0.{}/32", number % 250).parse().expect("a network"), 7 + number % 3);
         topology
     };

@@ -35,6 +35,8 @@ pub struct Switch {
     /// Segments that have no way to other hosts, and why.
     hindered: Mutex<BTreeMap<(BridgeName, Vni), OverlayError>>,
     flows: Mutex<FlowLog>,
+    /// Held by whoever changes policies, until it is known whether the workers can have them.
+    policies: tokio::sync::Mutex<()>,
     requests: Requests,
     stopping: watch::Sender<bool>,
 }
@@ -78,6 +80,7 @@ impl Switch {
             uplinks: Mutex::default(),
             hindered: Mutex::default(),
             flows: Mutex::default(),
+            policies: tokio::sync::Mutex::default(),
             requests: Requests::default(),
             stopping: watch::Sender::new(false),
         }
@@ -166,6 +169,11 @@ impl Switch {
     /// Forgets about ports that nobody wants any more.
     pub(crate) fn keep_failures(&self, keep: impl Fn(&PortName) -> bool) {
         lock(&self.failures).retain(|port, _| keep(port));
+    }
+
+    /// The right to change policies: what was there before is what the workers could have.
+    pub(crate) async fn change_policies(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.policies.lock().await
     }
 
     /// What rules have decided, latest.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{DEFAULT_MTU, MAX_MTU, MIN_MTU};
 use crate::network::Mode;
 use crate::overlay::{Overlay, OverlayError, Part, Vtep};
-use crate::policy::{LabelError, Labels};
+use crate::policy::Labels;
 use crate::{Attach, GatewayMode, IfName};
 
 pub mod link;
@@ -242,17 +242,15 @@ impl NetworkOptions {
 
 /// `labels=`, or `label=`.
 pub(crate) fn labels(options: &BTreeMap<String, String>) -> Result<Labels, OptionError> {
-    let mut labels = Labels::default();
     for name in names::LABELS {
-        let Some(text) = options.get(*name) else { continue };
-        let wrong = |error: LabelError| OptionError::Value {
-            name: (*name).to_owned(),
-            value: text.chars().take(80).collect(),
-            right: format!("keys and values, as in role=db,env=prod ({error})"),
-        };
-        labels = labels.with(&text.parse().map_err(wrong)?);
+        if let Some(Err(error)) = options.get(*name).map(|text| text.parse::<Labels>()) {
+            let value = options[*name].chars().take(80).collect();
+            let right = format!("keys and values, as in role=db,env=prod ({error})");
+            return Err(OptionError::Value { name: (*name).to_owned(), value, right });
+        }
     }
-    Ok(labels)
+    // What is wrong with a value was said.
+    Ok(Given(options).one(names::LABELS, |text| text.parse().ok(), "keys and values")?.unwrap_or_default())
 }
 
 /// The user's options.

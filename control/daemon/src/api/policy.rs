@@ -146,6 +146,7 @@ pub async fn apply(
     if dry_run {
         return Ok(Json(switch.model(|model| Applied::new(model, &set))));
     }
+    let _change = switch.change_policies().await;
     let (applied, before) = switch.update(|model| {
         let (applied, before) = (Applied::new(model, &set), model.policies());
         model.set_policies(&set);
@@ -183,6 +184,7 @@ pub async fn delete(
     request: Result<Json<DeletePolicy>, JsonRejection>,
 ) -> Result<Json<Applied>, ApiError> {
     let Json(DeletePolicy { policy }) = request?;
+    let _change = switch.change_policies().await;
     let applied = switch.update(|model| {
         let mut set = model.policies();
         let before = set.policies().count();

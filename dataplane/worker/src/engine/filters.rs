@@ -75,17 +75,15 @@ impl Filtering {
         };
         let mut groups = BTreeMap::new();
         for (name, wanted) in &topology.groups {
-            match self.groups.get_mut(name).filter(|table| table.grows_to(wanted)) {
-                // Who is new there was nobody to the rules that are in use.
-                Some(table) => table.set(wanted)?,
-                // Another table, which workers take together with the rules.
-                None => {
-                    let mut table = GroupTable::new()?;
-                    let is_new = table.set(wanted)?;
-                    groups.insert(name.clone(), table);
-                    is_new
-                }
-            };
+            // Who is new there was nobody to the rules that are in use.
+            if let Some(table) = self.groups.get_mut(name).filter(|table| table.grows_to(wanted)) {
+                table.set(wanted)?;
+                continue;
+            }
+            // Another table, which workers take together with the rules.
+            let mut table = GroupTable::new()?;
+            table.set(wanted)?;
+            groups.insert(name.clone(), table);
         }
         self.groups.extend(groups);
         self.police(topology);

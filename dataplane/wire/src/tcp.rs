@@ -16,6 +16,8 @@ pub const FIN: u8 = 0x01;
 pub const SYN: u8 = 0x02;
 /// Flag: hand the data to the application.
 pub const PSH: u8 = 0x08;
+/// Flag: the acknowledgment number counts.
+pub const ACK: u8 = 0x10;
 /// Flag: the congestion window was reduced (RFC 3168).
 pub const CWR: u8 = 0x80;
 

@@ -79,9 +79,9 @@ pub fn is_steady(state: State, protocol: u8, flags: u8, back: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use paceline_wire::tcp::ACK;
 
-    const ACK: u8 = 0x10;
+    use super::*;
 
     /// The class after these packets, of which the first begins the session.
     fn after(packets: &[(u8, bool)]) -> u8 {

@@ -5,15 +5,14 @@ use std::net::IpAddr;
 use paceline_wire::icmpv4::{self, MAX_ERROR};
 use paceline_wire::ipv4::{self, Ipv4Header};
 use paceline_wire::ipv6::{self, Ipv6Header};
-use paceline_wire::tcp::{self, FIN, SYN, TcpHeader};
+use paceline_wire::tcp::{self, ACK, FIN, SYN, TcpHeader};
 use paceline_wire::{icmpv6, udp};
 use zerocopy::IntoBytes;
 
 use super::view::{View, pseudo};
 
-/// Flags of TCP that only refusals use (RFC 9293 §3.1).
+/// A flag of TCP that only refusals use (RFC 9293 §3.1).
 const RST: u8 = 0x04;
-const ACK: u8 = 0x10;
 /// What stands for a header of 20 bytes in the byte of the data offset.
 const DATA_OFFSET: u8 = 0x50;
 /// The header that says that nothing follows (RFC 8200 §4.7).

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod capture;
+mod coalesce;
 mod icmp_error;
 mod ip4_fragment;
 mod l2_bridge;
@@ -38,6 +39,7 @@ use paceline_buf::{Cache, Packet};
 use paceline_graph::{Capabilities, Hop, Node, Reason};
 
 pub use capture::CaptureNode;
+pub use coalesce::{Coalesce, Tcp, Tunnelled};
 pub use icmp_error::IcmpError;
 pub use ip4_fragment::Ip4Fragment;
 pub use l2_bridge::L2Bridge;
@@ -120,6 +122,10 @@ nodes! {
     VXLAN_DECAP = 21: VxlanDecap::default(), "vxlan-decap";
     /// Answers questions for known hosts in place of a flood.
     NEIGHBOUR_SUPPRESS = 22: NeighbourSuppress::default(), "neighbour-suppress";
+    /// Joins segments of TCP for a port that takes super-packets.
+    TCP_COALESCE = 23: Coalesce::<Tcp>::default(), "tcp-coalesce";
+    /// Joins datagrams of tunnels for a port that takes super-packets.
+    UDP_COALESCE = 24: Coalesce::<Tunnelled>::default(), "udp-coalesce";
 }
 
 /// The features that an interface uses, which decide its arcs.
@@ -141,6 +147,10 @@ pub struct Features {
     pub vlan: bool,
     /// A capture is running on it.
     pub capture: bool,
+    /// Packets may have come by a tunnel, and leave joined if the port takes super-packets of TCP.
+    pub tcp_coalesce: bool,
+    /// Packets may leave in a tunnel, and do so joined if the port takes super-packets of UDP.
+    pub udp_coalesce: bool,
     /// What the port does by itself; what it does not is done by the `offload` node.
     pub capabilities: Capabilities,
 }
@@ -172,6 +182,14 @@ pub fn arcs(interface: u16, features: Features) -> (Box<[Hop]>, Box<[Hop]>) {
     }
     if features.capture {
         output.push(hop::CAPTURE_OUTPUT);
+    }
+    // Behind the capture, which has the packets as they will be on a wire.
+    let can = features.capabilities;
+    if features.tcp_coalesce && can.checksum && can.tso4 && can.tso6 {
+        output.push(hop::TCP_COALESCE);
+    }
+    if features.udp_coalesce && can.checksum && can.uso {
+        output.push(hop::UDP_COALESCE);
     }
     input.push(if features.routed { hop::IP4_ROUTE } else { hop::L2_BRIDGE });
     output.push(if features.patch {

@@ -77,6 +77,25 @@ fn a_super_packet_is_one_in_the_tunnel_and_behind_it() {
 }
 
 #[test]
+fn nothing_is_joined_for_a_port_that_cannot_cut() {
+    let can = Capabilities { uso: false, ..Capabilities::ALL };
+    let mut rig = joining(false, 1, 2);
+    let features = Features { routed: true, udp_coalesce: true, capabilities: can, ..Features::default() };
+    let l3 = rig.snapshot.interface(UNDERLAY).expect("there").l3;
+    rig.interface(UNDERLAY, features, |i| (i.l3, i.mtu) = (l3, 1600));
+    let (frame, request) = tcp(false, 60_000, 1400);
+    let out = sent(&mut rig, &frame, request);
+    assert_eq!(out.len(), 43);
+    // Nor at the other end.
+    let mut far = joining(false, 2, 1);
+    let can = Capabilities { tso4: false, ..Capabilities::ALL };
+    far.interface(PORT, Features { tcp_coalesce: true, capabilities: can, ..Features::default() }, |_| ());
+    let all: Vec<_> = out.iter().map(|out| (&out.1[..], out.2)).collect();
+    let out = far.send_all(UNDERLAY, &all);
+    assert!(out.len() == 43 && out.iter().all(|out| out.2.is_none()), "{}", out.len());
+}
+
+#[test]
 fn a_super_packet_of_a_tunnel_is_cut_as_the_kernel_cuts_it() {
     for v6 in [false, true] {
         let (frame, request) = tcp(false, 60_000, 1400);

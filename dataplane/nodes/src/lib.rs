@@ -13,6 +13,7 @@
 
 mod acl;
 mod capture;
+mod coalesce;
 mod dscp;
 mod feature;
 mod fragments;
@@ -49,6 +50,7 @@ use paceline_graph::{Capabilities, Hop, Node, Reason};
 
 pub use acl::Acl;
 pub use capture::CaptureNode;
+pub use coalesce::{Coalesce, Tcp, Tunnelled};
 pub use dscp::Dscp;
 pub use icmp_error::IcmpError;
 pub use ip4_fragment::Ip4Fragment;
@@ -157,6 +159,10 @@ nodes! {
     VXLAN_DECAP = 31: VxlanDecap::default(), "vxlan-decap";
     /// Answers questions for known hosts in place of a flood.
     NEIGHBOUR_SUPPRESS = 32: NeighbourSuppress::default(), "neighbour-suppress";
+    /// Joins segments of TCP for a port that takes super-packets.
+    TCP_COALESCE = 33: Coalesce::<Tcp>::default(), "tcp-coalesce";
+    /// Joins datagrams of tunnels for a port that takes super-packets.
+    UDP_COALESCE = 34: Coalesce::<Tunnelled>::default(), "udp-coalesce";
 }
 
 /// The features that an interface uses, which decide its arcs.
@@ -194,6 +200,10 @@ pub struct Features {
     pub vlan: bool,
     /// A capture is running on it.
     pub capture: bool,
+    /// Packets may have come by a tunnel, and leave joined if the port takes super-packets of TCP.
+    pub tcp_coalesce: bool,
+    /// Packets may leave in a tunnel, and do so joined if the port takes super-packets of UDP.
+    pub udp_coalesce: bool,
     /// What the port does by itself; what it does not is done by the `offload` node.
     pub capabilities: Capabilities,
 }
@@ -247,6 +257,14 @@ pub fn arcs(interface: u16, features: Features) -> (Box<[Hop]>, Box<[Hop]>) {
     }
     if features.capture {
         output.push(hop::CAPTURE_OUTPUT);
+    }
+    // Behind the capture, which has the packets as they will be on a wire.
+    let can = features.capabilities;
+    if features.tcp_coalesce && can.checksum && can.tso4 && can.tso6 {
+        output.push(hop::TCP_COALESCE);
+    }
+    if features.udp_coalesce && can.checksum && can.uso {
+        output.push(hop::UDP_COALESCE);
     }
     input.push(if features.routed { hop::IP4_ROUTE } else { hop::L2_BRIDGE });
     output.push(if features.patch {

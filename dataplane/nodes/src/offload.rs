@@ -94,7 +94,8 @@ impl Node for Offload {
         let mut at = 0;
         vector.drain(|packet| {
             if cut[at] {
-                send_cut(cx, packet, hops[at], segments);
+                cut_up(cx, packet, segments);
+                segments.drain(..).for_each(|segment| cx.send(segment, hops[at]));
             } else {
                 cx.send(packet, hops[at]);
             }
@@ -116,16 +117,15 @@ pub fn finish_checksum(packet: &mut Packet, request: &VnetHdr) -> Result<(), Rea
     Ok(())
 }
 
-/// Sends a super-packet's segments, or drops it whole. `segments` is empty before and after.
+/// Cuts a super-packet into segments, or drops it whole: then there are none. `segments` is empty before.
 #[cold]
-fn send_cut(cx: &mut Context<'_>, packet: Packet, hop: Hop, segments: &mut Vec<Packet>) {
+pub(crate) fn cut_up(cx: &mut Context<'_>, packet: Packet, segments: &mut Vec<Packet>) {
     match cut(cx.cache, &packet, segments) {
         Ok(()) => {
             cx.trace(&packet, format_args!("cut into {} segments", segments.len()));
             if let (Some(record), Some(first)) = (packet.trace(), segments.first_mut()) {
                 first.set_trace(record);
             }
-            segments.drain(..).for_each(|segment| cx.send(segment, hop));
             cx.cache.free(packet);
         }
         Err(reason) => {

@@ -9,13 +9,15 @@
 
 mod packet;
 
-use paceline_buf::{Packet, VECTOR_SIZE, Vector};
+use paceline_buf::{Packet, VECTOR_SIZE, Vector, VnetHdr};
 use paceline_graph::{Context, Found, Hop, Interface, Node, Reason, TunnelKey};
 use paceline_wire::ecn;
 use paceline_wire::ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN};
 use paceline_wire::ipv4::DONT_FRAGMENT;
+use paceline_wire::segment::MAX_SEGMENTS;
 use paceline_wire::{ipv4, ipv6, udp, vxlan};
 
+use crate::offload::cut_up;
 use crate::{hop, refuse};
 use packet::{Origin, Outer};
 
@@ -29,11 +31,13 @@ pub(crate) const GROUP: u32 = 2;
 /// The node.
 pub struct VxlanDecap {
     hops: Box<[Hop; VECTOR_SIZE]>,
+    /// Datagrams of the super-packet in work.
+    datagrams: Vec<Packet>,
 }
 
 impl Default for VxlanDecap {
     fn default() -> Self {
-        VxlanDecap { hops: Box::new([Hop::DROP; VECTOR_SIZE]) }
+        VxlanDecap { hops: Box::new([Hop::DROP; VECTOR_SIZE]), datagrams: Vec::with_capacity(MAX_SEGMENTS) }
     }
 }
 
@@ -47,7 +51,12 @@ struct Run<'a> {
     hop: Hop,
     packets: u64,
     bytes: u64,
+    /// There are super-packets, which are left as they were, with the hop [`TO_CUT`].
+    any_to_cut: bool,
 }
+
+/// The hop of a packet that must be cut first.
+const TO_CUT: Hop = hop::VXLAN_DECAP;
 
 impl Node for VxlanDecap {
     fn name(&self) -> &'static str {
@@ -63,6 +72,7 @@ impl Node for VxlanDecap {
             hop: Hop::NOWHERE,
             packets: 0,
             bytes: 0,
+            any_to_cut: false,
         };
         let is_tracing = cx.is_tracing();
         for (packet, hop) in vector.as_mut_slice().iter_mut().zip(self.hops.iter_mut()) {
@@ -73,6 +83,15 @@ impl Node for VxlanDecap {
             if is_tracing && *hop == run.hop {
                 trace(cx, packet);
             }
+        }
+        if run.any_to_cut {
+            // One by one, so that a flow's packets stay in order.
+            let mut hops = self.hops.iter();
+            vector.drain(|packet| match hops.next() {
+                Some(&TO_CUT) => run.take_apart(cx, packet, &mut self.datagrams),
+                hop => cx.send(packet, hop.copied().unwrap_or(Hop::NOWHERE)),
+            });
+            return run.count(cx);
         }
         run.count(cx);
         cx.dispatch(vector, &self.hops[..]);
@@ -137,6 +156,10 @@ impl<'a> Run<'a> {
             outer.verify(packet, L4, interface)?;
         }
         if !packet.is_plain() {
+            if packet::is_joined(packet, L4) {
+                self.any_to_cut = true;
+                return Ok(TO_CUT);
+            }
             packet::finish(packet, L4, headers)?;
         }
         packet.trim_front(headers);
@@ -150,6 +173,24 @@ impl<'a> Run<'a> {
         self.bytes += inner as u64;
         (packet.rx, packet.domain, packet.feature) = (self.index, interface.domain, 0);
         Ok(self.hop)
+    }
+
+    /// Cuts a super-packet into its datagrams, and sends on what is in them.
+    #[cold]
+    fn take_apart(&mut self, cx: &mut Context<'a>, packet: Packet, datagrams: &mut Vec<Packet>) {
+        cut_up(cx, packet, datagrams);
+        for mut datagram in datagrams.drain(..) {
+            // The checksum is new.
+            datagram.set_offload(VnetHdr { flags: VnetHdr::DATA_VALID, ..VnetHdr::default() });
+            let hop = match self.take(cx, &mut datagram) {
+                Ok(hop) => {
+                    trace(cx, &datagram);
+                    hop
+                }
+                Err(reason) => refuse(&mut datagram, reason),
+            };
+            cx.send(datagram, hop);
+        }
     }
 
     /// A packet that is not like most: with options, of no known tunnel, or of none at all.
@@ -174,6 +215,10 @@ impl<'a> Run<'a> {
             Found::Tunnel(index) => {
                 self.turn_to(cx, index);
                 (self.v4, self.v6) = (TunnelKey::default(), TunnelKey::default());
+                if packet::is_joined(packet, read.l4) {
+                    self.any_to_cut = true;
+                    return Ok(TO_CUT);
+                }
                 // Options and extensions say nothing to us: without them it is like most.
                 packet::without_options(packet, read.l4)?;
                 if read.is_v4() {

@@ -250,7 +250,7 @@ impl Port for PacketPort {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::ALL
+        vnet::capabilities()
     }
 
     fn wake_fd(&self) -> Option<BorrowedFd<'_>> {

@@ -196,7 +196,7 @@ impl Port for TapPort {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::ALL
+        vnet::capabilities()
     }
 
     fn wake_fd(&self) -> Option<BorrowedFd<'_>> {

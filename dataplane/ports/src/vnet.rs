@@ -1,9 +1,11 @@
 //! Frames with a virtio-net header before them, as TAPs and packet sockets have them.
 
+use std::fs;
 use std::io::{self, ErrorKind, IoSlice};
+use std::sync::LazyLock;
 
 use paceline_buf::{DATA_OFFSET, Packet, ROOM_OFFSET, VnetHdr};
-use paceline_graph::Reason;
+use paceline_graph::{Capabilities, Reason};
 use paceline_wire::ethernet::HEADER_LEN;
 use paceline_wire::vlan::TAG_LEN;
 
@@ -18,6 +20,27 @@ pub const HEADROOM: usize = DATA_OFFSET - ROOM_OFFSET - HEADER;
 pub const ENOUGH: usize = 256 << 10;
 /// Most pieces that a frame may be sent in: a super-packet in chunks of 2048 bytes, some of them replicated, needs 40.
 const PIECES: usize = 64;
+
+/// The first version of Linux that takes UDP to be cut with such a header (`VIRTIO_NET_HDR_GSO_UDP_L4`); older ones refuse the frame.
+const KNOWS_USO: (u32, u32) = (6, 2);
+
+/// What this kernel does for frames with such a header.
+pub fn capabilities() -> Capabilities {
+    static KERNEL: LazyLock<Capabilities> = LazyLock::new(|| {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        Capabilities {
+            uso: version(&release).is_some_and(|version| version >= KNOWS_USO),
+            ..Capabilities::ALL
+        }
+    });
+    *KERNEL
+}
+
+/// The first two numbers of a release of Linux.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
 
 /// Takes the header off a packet that was received with it, and leaves what it says on the packet.
 ///
@@ -119,6 +142,13 @@ mod tests {
             }
             cache.free(packet);
         }
+    }
+
+    #[test]
+    fn releases_of_linux_are_told_apart() {
+        let all = ["6.18.44-fc", "6.2.0", "6.1.0-13-amd64", "5.15.0-91-generic\n", "10.0"];
+        assert_eq!(all.map(|release| version(release) >= Some(KNOWS_USO)), [true, true, false, false, true]);
+        assert_eq!([version("6"), version("linux"), version("")], [None; 3]);
     }
 
     #[test]

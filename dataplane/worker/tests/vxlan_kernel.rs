@@ -131,6 +131,11 @@ fn works(device: &str, tunnels: Vec<(&str, TunnelSpec)>) {
     let views = engine.interfaces();
     let by_tunnels: u64 = views.iter().filter(|view| view.kind == "vxlan").map(|view| view.rx_packets).sum();
     assert!(by_tunnels > 0, "{device}: {views:?}");
+    // Super-packets are whole on their way, in and out: acknowledgments and all are fewer than segments.
+    let most = (BYTES / 1400) as u64;
+    for view in views.iter().filter(|view| view.kind == "packet") {
+        assert!(view.rx_packets < most && view.tx_packets < most, "{device}: {most}, {view:?}");
+    }
     engine.stop();
 }
 

@@ -72,10 +72,20 @@ fn add(sum: &mut Sum, packet: &Packet, mut skip: usize, mut len: usize) {
     }
 }
 
+/// Whether a packet is several datagrams in one, which are to be cut behind the UDP header at `l4` (`UDP_SEGMENT`).
+#[cold]
+pub(super) fn is_joined(packet: &Packet, l4: usize) -> bool {
+    packet.offload().is_some_and(|offload| {
+        offload.gso_type == VnetHdr::GSO_UDP_L4
+            && offload.needs_csum()
+            && usize::from(offload.csum_start) == l4
+    })
+}
+
 /// Takes off what is asked for the outer headers, so that what remains is of the frame inside. `headers`: bytes in front of it.
 ///
 /// # Errors
-/// [`Reason::BadOffload`]: the packet is several datagrams in one, or the request is about something in between.
+/// [`Reason::BadOffload`]: the packet is to be cut otherwise than the frame inside says, or the request is about something in between.
 #[cold]
 pub(super) fn finish(packet: &mut Packet, l4: usize, headers: usize) -> Result<(), Reason> {
     let Some(offload) = packet.offload() else { return Ok(()) };

@@ -2,6 +2,7 @@
 
 mod decap;
 mod encap;
+mod super_packets;
 mod suppress;
 
 use std::net::IpAddr;

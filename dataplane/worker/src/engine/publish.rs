@@ -1,6 +1,6 @@
 //! From a topology in names to a snapshot, and to the workers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
@@ -48,8 +48,10 @@ impl Engine {
         let numbers: HashMap<Arc<str>, u16> = configured.map(|(at, i)| (Arc::clone(&i.name), at)).collect();
         let index = |name: &str| numbers.get(name).copied();
         let legs = self.topology.routed.iter();
-        let legs =
-            legs.filter_map(|(name, spec)| self.leg(index(name)?, name, spec)).map(|leg| (leg.number, leg));
+        let underlays: HashSet<String> = self.tunnels().map(|(_, spec)| spec.vrf.clone()).collect();
+        let legs = legs
+            .filter_map(|(name, spec)| self.leg(index(name)?, name, spec, underlays.contains(&spec.vrf)))
+            .map(|leg| (leg.number, leg));
         let legs: BTreeMap<u16, Leg> = legs.collect();
         let mut part = self.routing().prepare(legs.clone(), &self.topology, tunnels::ends(&self.topology));
         let is_open = |name: &str| index(name).is_none_or(|number| !part.closed.contains(&number));
@@ -66,6 +68,7 @@ impl Engine {
         for (name, bridge) in &specs {
             self.bridges.extend(bridge.members.keys().filter_map(|m| Some((index(m)?, name.clone()))));
         }
+        let overlays = self.tunnelled_bridges();
         let mut tunnels = self.usable_tunnels(&legs, &part.vrfs);
         Engine::flood_by_groups(&mut bridges, &tunnels);
         self.translate();
@@ -96,9 +99,13 @@ impl Engine {
                     }
                     None => (places.remove(&index).unwrap_or(NOWHERE), None),
                 };
+                let is_beside_tunnels = match &place.1 {
+                    Some((_, routed)) => underlays.contains(&routed.vrf),
+                    None => self.bridges.get(&index).is_some_and(|bridge| overlays.contains(bridge)),
+                };
                 let spec = self.topology.filters.get(&*attached.name);
                 let filter = self.filtering.filter(&attached.name, |name| numbers.get(name).copied());
-                let mut interface = attached.interface(index, mtu, place, spec, filter);
+                let mut interface = attached.interface(index, mtu, place, is_beside_tunnels, spec, filter);
                 if is_closed(index, attached) {
                     interface.input = Box::default();
                 }
@@ -200,9 +207,9 @@ impl Engine {
     }
 
     /// A routed interface that there is.
-    fn leg(&self, number: u16, name: &str, spec: &RoutedSpec) -> Option<Leg> {
+    fn leg(&self, number: u16, name: &str, spec: &RoutedSpec, is_underlay: bool) -> Option<Leg> {
         let attached = self.interfaces.get(number as usize)?.as_ref()?;
-        let features = attached.features(Some(spec), false, self.topology.filters.get(name));
+        let features = attached.features(Some(spec), false, is_underlay, self.topology.filters.get(name));
         let (_, output) = paceline_nodes::arcs(number, features);
         Some(Leg {
             name: Arc::clone(&attached.name),
@@ -224,8 +231,15 @@ impl Engine {
 const NOWHERE: Place = Place { domain: NO_DOMAIN, vlan: None, zone: Zone::new(0, false) };
 
 impl Attached {
-    /// `routed`: how it is routed, if it is.
-    fn features(&self, routed: Option<&RoutedSpec>, vlan: bool, filter: Option<&FilterSpec>) -> Features {
+    /// `routed`: how it is routed, if it is. `is_beside_tunnels`: there are tunnels in its bridge, or in the table it is routed by.
+    fn features(
+        &self,
+        routed: Option<&RoutedSpec>,
+        vlan: bool,
+        is_beside_tunnels: bool,
+        filter: Option<&FilterSpec>,
+    ) -> Features {
+        let joins = is_beside_tunnels && self.is_port();
         let own = Features {
             routed: routed.is_some(),
             nat: routed.is_some_and(|routed| routed.nat),
@@ -235,6 +249,8 @@ impl Attached {
             tunnel: self.tunnel.is_some(),
             vlan,
             capture: self.capture.is_some(),
+            tcp_coalesce: joins && routed.is_none(),
+            udp_coalesce: joins && routed.is_some(),
             capabilities: self.capabilities,
             ..Features::default()
         };
@@ -246,10 +262,12 @@ impl Attached {
         index: u16,
         mtu: u32,
         (place, routed): (Place, Option<(L3, &RoutedSpec)>),
+        is_beside_tunnels: bool,
         spec: Option<&FilterSpec>,
         filter: Option<Arc<Filter>>,
     ) -> Interface {
-        let features = self.features(routed.map(|routed| routed.1), place.vlan.is_some(), spec);
+        let features =
+            self.features(routed.map(|routed| routed.1), place.vlan.is_some(), is_beside_tunnels, spec);
         let (input, output) = paceline_nodes::arcs(index, features);
         Interface {
             name: Arc::clone(&self.name),

@@ -1,6 +1,6 @@
 //! Tunnels: interfaces without a port, which come and go with the topology.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -152,8 +152,16 @@ impl Engine {
     }
 
     /// All tunnels that there should be.
-    fn tunnels(&self) -> impl Iterator<Item = (&String, &TunnelSpec)> {
+    pub(super) fn tunnels(&self) -> impl Iterator<Item = (&String, &TunnelSpec)> {
         self.topology.tunnels.iter().chain(self.learned.iter().map(|(name, learned)| (name, &learned.spec)))
+    }
+
+    /// The bridges that have tunnels among their members.
+    pub(super) fn tunnelled_bridges(&self) -> HashSet<String> {
+        let is_tunnel = |index: u16| {
+            self.interfaces[index as usize].as_ref().is_some_and(|attached| attached.tunnel.is_some())
+        };
+        self.bridges.iter().filter(|(index, _)| is_tunnel(**index)).map(|(_, name)| name.clone()).collect()
     }
 
     /// What nodes know of the tunnels that can be used, by number. The others are down, and say why.

@@ -1,5 +1,8 @@
 //! VXLAN segments of the configuration file: between two switches, and with the kernel's own device at the other end.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
 use std::time::Duration;
 
 use super::cases;
@@ -16,6 +19,7 @@ cases![
     two_switches,
     two_versions_of_ip_at_once,
     the_kernel_at_the_other_end,
+    super_packets_stay_whole,
     a_group_with_the_kernel,
     who_is_learned,
     segments_that_nobody_has,
@@ -32,6 +36,9 @@ cases![
 
 /// How long is waited for what should not come.
 const SILENCE: Duration = Duration::from_millis(300);
+
+/// Bytes that one host sends to another by TCP.
+const POURED: usize = 4 << 20;
 
 /// A host behind a switch, by a TAP in the bridge `lan`.
 struct Guest {
@@ -169,6 +176,60 @@ fn the_kernel_at_the_other_end(engine: &Engine) {
         talk((&guest.host, &guest.own()), (kernel.host(), &kernel.own()), mtu);
         let row = tunnel(&switch, 42, version, 2);
         assert_eq!(row["drops"], 0, "{}", switch.show("drops"));
+    }
+}
+
+/// Sends bytes by TCP to an address of another host, which gets these.
+#[track_caller]
+fn pour(from: &Host, to: &Host, address: &str) {
+    let listener = Place::host(to).take(5001);
+    let bytes: Vec<u8> = (0..POURED).map(|at| (at / 3 + at / 7001) as u8).collect();
+    let sent = bytes.clone();
+    let taker = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).expect("all of it");
+        got == sent
+    });
+    from.reaches(address);
+    let mut stream = Place::host(from).inside(|| TcpStream::connect((address, 5001))).expect("connected");
+    stream.write_all(&bytes).expect("sent");
+    drop(stream);
+    assert!(taker.join().expect("it ended"), "what came to {address} is not what was sent");
+}
+
+fn super_packets_stay_whole(engine: &Engine) {
+    for version in VERSIONS {
+        let underlay = Underlay::new(3);
+        let (a, b) = (Guest::new(1), Guest::new(2));
+        let one = start(engine, &underlay.ends[0], &a, &vxlan(42, &peers(version, &[2, 3])));
+        let other = start(engine, &underlay.ends[1], &b, &vxlan(42, &peers(version, &[1])));
+        let mtu = 1500 - version.overhead();
+        a.up(mtu);
+        b.up(mtu);
+        let kernel = Kernel::new(&underlay.ends[2]);
+        kernel.vxlan(42, version, &format!("remote {}", version.address(1)));
+        let [a_own, b_own, kernel_own] = [a.own(), b.own(), kernel.own()];
+        for inner in 0..2 {
+            pour(&a.host, &b.host, &b_own[inner]);
+            pour(&b.host, &a.host, &a_own[inner]);
+            pour(&a.host, kernel.host(), &kernel_own[inner]);
+            pour(kernel.host(), &a.host, &a_own[inner]);
+        }
+        // Of what is in segments, acknowledgments included, there is less each way than the bytes would need.
+        for (switch, poured) in [(&one, 4), (&other, 2)] {
+            let most = (poured * POURED / 1400) as u64;
+            for (port, field) in [
+                ("eth0", "rx_packets"),
+                ("eth0", "tx_packets"),
+                ("lan0", "rx_packets"),
+                ("lan0", "tx_packets"),
+            ] {
+                let count = switch.counter(port, field);
+                assert!(count < most, "{port} {field}: {count} of {most}, {}", switch.show("interfaces"));
+            }
+        }
     }
 }
 

@@ -126,10 +126,14 @@ impl Rig {
         // Each packet changes the worker once at most.
         for worker in [0, 1, 0] {
             let handed: Vec<Handed> = graphs[worker].take_handed().into_iter().flatten().collect();
-            for Handed { worker: to, hop, packet } in handed {
+            let mut handed = handed.into_iter().peekable();
+            while let Some(Handed { worker: to, hop, packet }) = handed.next() {
                 assert_ne!(usize::from(to), worker);
                 vector.push(packet).expect("room");
-                graphs[usize::from(to)].run(&self.snapshot, cache, hop, &mut vector);
+                // What goes to one node follows in one vector, as at a real worker.
+                if handed.peek().is_none_or(|next| (next.worker, next.hop) != (to, hop)) {
+                    graphs[usize::from(to)].run(&self.snapshot, cache, hop, &mut vector);
+                }
             }
         }
         for graph in graphs {

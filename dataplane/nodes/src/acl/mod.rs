@@ -280,7 +280,10 @@ impl Walk {
         }
         let feature = packet.feature;
         let hop = next::<OUT>(cx, packet);
-        self.0 = Some((feature, hop));
+        // What was handed over was at no place yet.
+        if feature != HANDED {
+            self.0 = Some((feature, hop));
+        }
         hop
     }
 }

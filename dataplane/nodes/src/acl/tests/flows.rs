@@ -210,3 +210,21 @@ fn flows_meet_at_their_worker() {
     assert!(owners.iter().all(|count| *count > 5), "{owners:?}");
     assert!(!wall.comes("udp 10.0.0.50:53 > 10.0.0.1:5"));
 }
+
+#[test]
+fn packets_of_known_flows_that_are_handed_over_together_go_on_behind_the_policy() {
+    let mut wall = host();
+    wall.workers = 2;
+    wall.set(None, Some(policy(vec![to_port(Verdict::Permit, 6, 80)], Verdict::Deny, true)));
+    let (ask, answer) = ("udp 10.0.0.1:5 > 10.0.0.2:53", "udp 10.0.0.2:53 > 10.0.0.1:5");
+    assert!(wall.leaves(ask) && wall.comes(answer));
+    let (asks, answers) = (packet(ask), packet(answer));
+    for at_second in [false, true] {
+        wall.rig.at_second = at_second;
+        for (from, to, frame) in [(HOST, PEER, &asks), (PEER, HOST, &answers)] {
+            let out = wall.rig.send_all(from, &[(frame, None), (frame, None), (frame, None)]);
+            let ports: Vec<u16> = out.iter().map(|(port, ..)| *port).collect();
+            assert_eq!(ports, [to; 3]);
+        }
+    }
+}

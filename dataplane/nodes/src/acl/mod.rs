@@ -13,6 +13,9 @@
 //! Cost: one pass for stateless policies, three over 64 packets at a time for others (flows and their buckets, sessions, decisions).
 //! What is not whole TCP or UDP, begins a flow, or meets a rule that does more than permit, takes a slow and thorough way packet by
 //! packet: see `judge.rs`.
+//!
+//! Tags that only give a priority are taken off, as what is behind them is what a receiver sees (IEEE 802.1Q §6.9). Behind the tag of
+//! a VLAN there is no IP to a policy.
 
 mod effects;
 mod flow;
@@ -26,6 +29,7 @@ use paceline_graph::{Context, Hop, Node, Reason, Snapshot};
 use paceline_tables::{Reader, State, Tuple};
 use paceline_wire::ethernet::{self, HEADER_LEN, Mac};
 use paceline_wire::tcp;
+use paceline_wire::vlan::{self, TAG_LEN};
 
 use crate::nat::NatFamily;
 use crate::{Ip4, Ip6, hop, refuse, track};
@@ -34,6 +38,9 @@ use judge::Slow;
 
 /// Packets that the passes go over at a time, whose lines then stay in the first-level cache.
 const STEP: usize = 64;
+
+/// Tags without a VLAN that are taken off a frame; one with more of them is dropped.
+const PRIORITY_TAGS: usize = 2;
 
 /// A version of IP as filters see it.
 pub(crate) trait AclFamily: NatFamily<Address: PolicyAddress> {
@@ -217,14 +224,15 @@ impl<const OUT: bool> Acl<OUT> {
             let i = todo.trailing_zeros() as usize;
             todo &= todo - 1;
             if let (Some(packet), Some(hop)) = (packets.get_mut(i), hops.get_mut(i)) {
-                let way = match packet.data().get(12..14) {
-                    Some(kind) if kind == <Ip4 as NatFamily>::ETHERTYPE => {
+                let way = match kind(packet) {
+                    Err(reason) => Way::Drop(reason),
+                    Ok(kind) if kind == <Ip4 as NatFamily>::ETHERTYPE => {
                         self.slow.packet(cx, work, &mut self.v4, packet)
                     }
-                    Some(kind) if kind == <Ip6 as NatFamily>::ETHERTYPE => {
+                    Ok(kind) if kind == <Ip6 as NatFamily>::ETHERTYPE => {
                         self.slow.packet(cx, work, &mut self.v6, packet)
                     }
-                    _ => judge::other::<OUT>(cx, work, packet),
+                    Ok(_) => judge::other::<OUT>(cx, work, packet),
                 };
                 is_far |= matches!(way, Way::Worker(_));
                 *hop = match way {
@@ -401,6 +409,24 @@ fn facts(work: &Work<'_>, packet: &Packet, tcp: u8) -> Facts {
     let is_routed = work.snapshot.interface(work.index).is_some_and(|interface| interface.l3.is_some());
     let bridge = work.snapshot.bridges.get(packet.domain as usize).filter(|_| !is_routed);
     Facts { macs, ethertype, vlan: bridge.map_or(0, |bridge| bridge.vlan), tcp }
+}
+
+/// What is in a frame, from which tags are taken that only give a priority: receivers see through them, and so must policies.
+#[cold]
+fn kind(packet: &mut Packet) -> Result<[u8; 2], Reason> {
+    for _ in 0..PRIORITY_TAGS {
+        if !vlan::is_priority_tagged(packet.data()) {
+            break;
+        }
+        if !vlan::pop(packet.data_mut()) {
+            return Err(Reason::Runt);
+        }
+        packet.trim_front(TAG_LEN);
+    }
+    if vlan::is_priority_tagged(packet.data()) {
+        return Err(Reason::AclUnreadable);
+    }
+    Ok(ethernet::ethertype(packet.data()).unwrap_or_default().to_be_bytes())
 }
 
 /// The other end, as the interface sees it.

@@ -188,6 +188,35 @@ fn errors_about_a_flow_pass_with_it() {
 }
 
 #[test]
+fn errors_go_to_who_sent_what_they_quote() {
+    use paceline_wire::{icmpv4, icmpv6, ipv4};
+    let mut wall = host();
+    let asked = ["udp 10.0.0.1:5 > 10.0.0.2:53", "udp [fd00::1]:5 > [fd00::2]:53"].map(packet);
+    for sent in &asked {
+        assert_eq!(wall.rig.ports(HOST, sent), [PEER]);
+        let mut frame = [&sent[6..12], &sent[..6], &sent[12..14]].concat();
+        let (mut message, ip) = ([0; 1300], &sent[14..]);
+        let is_v4 = sent[12] == 8;
+        let len = if is_v4 {
+            icmpv4::write_error(ip, icmpv4::Problem::PortUnreachable, [10, 0, 0, 9], &mut message)
+        } else {
+            icmpv6::write_error(ip, icmpv6::Problem::PortUnreachable, &[0xfd; 16], &mut message)
+        };
+        frame.extend(&message[..len.expect("an error")]);
+        assert_eq!(wall.rig.ports(PEER, &frame), [HOST]);
+        // The last octet of the outer destination.
+        if is_v4 {
+            frame[33] = 7;
+            ipv4::fill_checksum(&mut frame[14..34]);
+        } else {
+            frame[53] = 7;
+        }
+        assert_eq!(wall.rig.ports(PEER, &frame), [], "to another host");
+    }
+    assert_eq!(wall.drops(Reason::AclDeny), 2);
+}
+
+#[test]
 fn flows_meet_at_their_worker() {
     let mut wall = host();
     wall.workers = 2;

@@ -169,11 +169,28 @@ fn a_tag_without_a_vlan_hides_nothing() {
 }
 
 #[test]
+fn nobody_answers_for_a_station_that_is_elsewhere() {
+    let mut wall = Wall::new(None, Some(policy(Vec::new(), Verdict::Reject, false)));
+    let host = |wall: &Wall| {
+        let macs = wall.rig.snapshot.bridges[0].macs.reader();
+        macs.lookup(0x0200_0000_0002, macs.hash(0x0200_0000_0002))
+    };
+    for text in ["udp 10.0.0.1:5 > 10.0.0.2:6", "tcp.syn [fd00::1]:5 > [fd00::2]:6"] {
+        assert_eq!(wall.rig.send(PEER, &packet(text)), [], "{text}");
+        assert_eq!(host(&wall), None, "{text}");
+    }
+    assert_eq!(wall.rig.drops(hop::REJECT, Reason::AclReject), 2);
+}
+
+#[test]
 fn who_is_refused_is_told() {
     let reject = || Some(policy(vec![rule("no", Verdict::Reject, |_| ())], Verdict::Permit, false));
     for from_host in [true, false] {
         let mut wall = if from_host { Wall::new(reject(), None) } else { Wall::new(None, reject()) };
         let sender = if from_host { HOST } else { PEER };
+        if !from_host {
+            wall.rig.snapshot.bridges[0].macs.insert_static(0x0200_0000_0002, HOST);
+        }
         for (text, is_tcp) in [
             ("tcp.syn 10.0.0.1:5 > 10.0.0.2:6", true),
             ("udp 10.0.0.1:5 > 10.0.0.2:6", false),

@@ -176,19 +176,22 @@ const HANDED: u8 = u8::MAX;
 #[inline(always)]
 fn next<const OUT: bool>(cx: &Context<'_>, packet: &mut Packet) -> Hop {
     if packet.feature == HANDED {
-        packet.feature = place::<OUT>(cx, packet);
+        return resume::<OUT>(cx, packet);
     }
     let next = if OUT { cx.next_output(packet) } else { cx.next_input(packet) };
     next.unwrap_or(Hop::NOWHERE)
 }
 
-/// Where this node is on a packet's arc.
+/// Where a packet goes on that was handed over: at the first feature behind this node, which may have left the arc meanwhile. Features
+/// of an arc are in the order of their nodes, and a port is the last.
 #[cold]
-fn place<const OUT: bool>(cx: &Context<'_>, packet: &Packet) -> u8 {
-    let interface = cx.snapshot.interface(interface::<OUT>(packet));
-    let arc = interface.map(|interface| if OUT { &interface.output } else { &interface.input });
-    // Where it is no more, the packet starts anew behind the first feature.
-    arc.and_then(|arc| arc.iter().position(|hop| *hop == Acl::<OUT>::SELF)).unwrap_or_default() as u8
+fn resume<const OUT: bool>(cx: &Context<'_>, packet: &mut Packet) -> Hop {
+    let Some(interface) = cx.snapshot.interface(interface::<OUT>(packet)) else { return Hop::NOWHERE };
+    let arc = if OUT { &interface.output } else { &interface.input };
+    let is_behind = |hop: &Hop| hop.as_node().is_none_or(|node| Some(node) > Acl::<OUT>::SELF.as_node());
+    let Some(at) = arc.iter().position(is_behind) else { return Hop::NOWHERE };
+    packet.feature = at as u8;
+    arc.get(at).copied().unwrap_or(Hop::NOWHERE)
 }
 
 /// Bits for the first packets of a step.

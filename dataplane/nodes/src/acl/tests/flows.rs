@@ -1,8 +1,9 @@
 //! Flows that are remembered.
 
-use paceline_graph::SessionTimeouts;
+use paceline_graph::{NO_DOMAIN, SessionTimeouts};
 
 use super::*;
+use crate::testing::{tagged, trunk};
 
 /// A host that may ask anybody anything, and is asked TCP port 80 alone.
 fn host() -> Wall {
@@ -255,5 +256,33 @@ fn packets_of_known_flows_that_are_handed_over_together_go_on_behind_the_policy(
             let ports: Vec<u16> = out.iter().map(|(port, ..)| *port).collect();
             assert_eq!(ports, [to; 3]);
         }
+    }
+}
+
+/// The host behind a trunk, as VLAN 10, with a policy for what it gets.
+fn host_behind_a_trunk() -> Wall {
+    let mut wall = Wall::new(None, None);
+    wall.workers = 2;
+    wall.set(None, Some(policy(Vec::new(), Verdict::Permit, true)));
+    let filter = wall.rig.snapshot.interface(HOST).and_then(|i| i.filter.clone());
+    trunk(&mut wall.rig, HOST, NO_DOMAIN, &[(10, 0)]);
+    let vlan = wall.rig.snapshot.interface(HOST).and_then(|i| i.vlan.clone());
+    let features =
+        Features { vlan: true, acl_output: true, capabilities: Capabilities::ALL, ..Features::default() };
+    wall.rig.interface(HOST, features, |i| (i.vlan, i.filter) = (vlan, filter));
+    wall
+}
+
+#[test]
+fn a_policy_that_is_gone_when_a_packet_comes_to_its_worker_takes_no_feature_along() {
+    let sent = packet("udp 10.0.0.2:5 > 10.0.0.1:6");
+    for at_second in [false, true] {
+        let mut wall = host_behind_a_trunk();
+        wall.rig.at_second = at_second;
+        wall.rig.on_the_way = Some(|snapshot| {
+            let host = snapshot.interfaces[HOST as usize].as_mut().expect("the host");
+            host.output = host.output.iter().copied().filter(|hop| *hop != hop::ACL_OUTPUT).collect();
+        });
+        assert_eq!(wall.rig.send(PEER, &sent), [(HOST, tagged(&sent, 0x8100, 10))]);
     }
 }

@@ -201,7 +201,7 @@ const fn bits(count: usize) -> u64 {
 
 impl<const OUT: bool> Acl<OUT> {
     /// The node itself. As no packet goes there from here, it stands for the same node of another worker, whose number is then in
-    /// the packet's `aux`.
+    /// the packet's `reason`: its `aux` may hold a priority for `vlan-output`.
     const SELF: Hop = if OUT { hop::ACL_OUTPUT } else { hop::ACL_INPUT };
 
     /// Writes a hop for each of some packets of one interface, from a place on. Whether some go to other workers.
@@ -242,7 +242,7 @@ impl<const OUT: bool> Acl<OUT> {
                     Way::On => next::<OUT>(cx, packet),
                     Way::To(hop) => hop,
                     Way::Worker(worker) => {
-                        (packet.aux, packet.feature) = (worker as u32, HANDED);
+                        (packet.reason, packet.feature) = (worker as u16, HANDED);
                         Self::SELF
                     }
                     Way::Drop(reason) => refuse(packet, reason),
@@ -258,7 +258,7 @@ impl<const OUT: bool> Acl<OUT> {
         let mut hops = self.hops.iter();
         vector.drain(|packet| match hops.next() {
             Some(hop) if *hop == Self::SELF => {
-                let worker = packet.aux as usize;
+                let worker = usize::from(packet.reason);
                 cx.hand_over(packet, worker, *hop);
             }
             Some(hop) => cx.send(packet, *hop),

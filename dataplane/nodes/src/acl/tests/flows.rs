@@ -286,3 +286,15 @@ fn a_policy_that_is_gone_when_a_packet_comes_to_its_worker_takes_no_feature_alon
         assert_eq!(wall.rig.send(PEER, &sent), [(HOST, tagged(&sent, 0x8100, 10))]);
     }
 }
+
+#[test]
+fn a_packet_keeps_its_priority_on_the_way_to_its_worker() {
+    let sent = packet("udp 10.0.0.2:5 > 10.0.0.1:6");
+    for at_second in [false, true] {
+        let mut wall = host_behind_a_trunk();
+        trunk(&mut wall.rig, PEER, NO_DOMAIN, &[(20, 0)]);
+        wall.rig.at_second = at_second;
+        let out = wall.rig.send(PEER, &tagged(&sent, 0x8100, 0xb014));
+        assert_eq!(out, [(HOST, tagged(&sent, 0x8100, 0xb00a))]);
+    }
+}

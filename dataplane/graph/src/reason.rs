@@ -141,7 +141,7 @@ reasons! {
     AclTableFull = "acl-table-full",
     /// The packet is a later part of one whose first part, which has the ports, was not seen before it.
     AclFragment = "acl-fragment",
-    /// The packet's flow cannot be told: it is source-routed, or an ICMP error that quotes no packet.
+    /// The packet's flow cannot be told: it is source-routed, an ICMP error that quotes no packet, or behind too many tags.
     AclUnreadable = "acl-unreadable",
     /// The frame comes from a MAC address that may not be used behind the interface.
     GuardMac = "guard-mac",
@@ -149,6 +149,8 @@ reasons! {
     GuardAddress = "guard-address",
     /// The ARP or neighbour discovery message is broken, or claims an address that may not be used behind the interface.
     GuardClaim = "guard-claim",
+    /// The frame has more VLAN tags than its addresses are looked for behind.
+    GuardTags = "guard-tags",
     /// The packet exceeds the rate that is allowed.
     Policed = "policed",
     /// More broadcasts, multicasts or frames to unknown stations came in by the interface than are allowed.

@@ -3,7 +3,7 @@
 //!
 //! Next: the rest of the input arc.
 //!
-//! Addresses are looked for behind up to two VLAN tags, and messages of neighbour discovery behind extension headers. One that comes in
+//! Addresses are looked for behind up to two VLAN tags, of which more are dropped, and messages of neighbour discovery behind extension headers. One that comes in
 //! parts is none (RFC 6980).
 //!
 //! Cost: a look at the source addresses, in a list of MAC addresses and a hash table of hosts.
@@ -18,7 +18,7 @@ use paceline_wire::ethernet::{self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV
 use paceline_wire::ipv4::Ipv4Header;
 use paceline_wire::ipv6::{self, Ipv6Header};
 use paceline_wire::ndp::{self, Message};
-use paceline_wire::{icmpv6, udp};
+use paceline_wire::{icmpv6, udp, vlan};
 
 use crate::feature::Hops;
 
@@ -59,6 +59,7 @@ fn check(guard: &Guard, frame: &[u8]) -> Result<(), Reason> {
         ETHERTYPE_ARP => arp(guard, frame, source),
         ETHERTYPE_IPV4 => v4(guard, ip),
         ETHERTYPE_IPV6 => v6(guard, ip, source),
+        kind if vlan::is_tpid(kind) => Err(Reason::GuardTags),
         _ => Ok(()),
     }
 }

@@ -56,6 +56,11 @@ fn arp(source: Mac, arp: Arp) -> Vec<u8> {
     frame
 }
 
+/// The frame with some tags that only give a priority.
+fn stacked(frame: &[u8], tags: usize) -> Vec<u8> {
+    (0..tags).fold(frame.to_vec(), |frame, _| tagged(&frame, 0x8100, 0x2000))
+}
+
 /// A message of neighbour discovery in a frame of the host's.
 fn discovery(write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Vec<u8> {
     let mut packet = vec![0; 200];
@@ -85,6 +90,9 @@ fn only_own_addresses_are_used() {
         (Reason::GuardAddress, 3, v6("fd00::2")),
         (Reason::GuardAddress, 4, v6("::")),
         (Reason::GuardAddress, 5, tagged(&v4(OWN, [10, 0, 0, 2], 5), 0x8100, 5)),
+        (Reason::GuardAddress, 6, stacked(&v4(OWN, [10, 0, 0, 2], 5), 2)),
+        (Reason::GuardTags, 1, stacked(&v4(OWN, [10, 0, 0, 2], 5), 3)),
+        (Reason::GuardTags, 2, stacked(&arp(OWN, Arp::announcement(OWN, [10, 0, 0, 2])), 9)),
         (Reason::IpHeader, 1, v4(OWN, [10, 0, 0, 1], 5)[..30].to_vec()),
     ] {
         assert_eq!(rig.ports(0, &wrong), [], "{wrong:?}");

@@ -2,7 +2,8 @@
 //! §5.2.7.1, RFC 4443 §3.1).
 //!
 //! Next: the output of the interface that the packet came in by; for a packet that should have left, `l2-bridge`, `ip4-route` or
-//! `ip6-route`, as if its receiver had answered. So it works for bridged interfaces, which have no address of their own, too.
+//! `ip6-route`, as if its receiver had answered. So it works for bridged interfaces, which have no address of their own, too. For
+//! a station that the bridge does not know behind the interface there is no answer.
 //!
 //! Cost: a buffer and some 500 bytes of copy for each answer, of which a worker gives at most 1000 a second.
 
@@ -75,7 +76,10 @@ fn answer(cx: &mut Context<'_>, packet: &Packet) -> Option<(Packet, Hop)> {
             return past_filters(cx, &mut answer, index);
         }
         if interface.l3.is_none() {
-            return Some(hop::L2_BRIDGE);
+            // A flood meets the policies of ports that the receiver is not behind. An answer from there would be learned.
+            let macs = cx.snapshot.bridges.get(usize::from(packet.domain))?.macs.reader();
+            let is_there = macs.lookup(destination.0, macs.hash(destination.0)) == Some(index);
+            return is_there.then_some(hop::L2_BRIDGE);
         }
         answer.domain = interface.domain;
         Some(if kind == ETHERTYPE_IPV4 { hop::IP4_ROUTE } else { hop::IP6_ROUTE })

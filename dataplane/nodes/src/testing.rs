@@ -23,6 +23,8 @@ pub(crate) struct Rig {
     pub second: Graph,
     /// Whether frames come in at worker 1.
     pub at_second: bool,
+    /// What changes while packets are on their way to another worker.
+    pub on_the_way: Option<fn(&mut Snapshot)>,
     /// Bytes of headroom that received packets have.
     pub headroom: usize,
     cache: Option<Cache>,
@@ -37,6 +39,7 @@ impl Rig {
             graph: Graph::new(all(), 0),
             second: Graph::new(all(), 1),
             at_second: false,
+            on_the_way: None,
             headroom: 128,
             cache: Some(pool.cache()),
             pool,
@@ -126,10 +129,17 @@ impl Rig {
         // Each packet changes the worker once at most.
         for worker in [0, 1, 0] {
             let handed: Vec<Handed> = graphs[worker].take_handed().into_iter().flatten().collect();
-            for Handed { worker: to, hop, packet } in handed {
+            if let Some(change) = self.on_the_way.take_if(|_| !handed.is_empty()) {
+                change(&mut self.snapshot);
+            }
+            let mut handed = handed.into_iter().peekable();
+            while let Some(Handed { worker: to, hop, packet }) = handed.next() {
                 assert_ne!(usize::from(to), worker);
                 vector.push(packet).expect("room");
-                graphs[usize::from(to)].run(&self.snapshot, cache, hop, &mut vector);
+                // What goes to one node follows in one vector, as at a real worker.
+                if handed.peek().is_none_or(|next| (next.worker, next.hop) != (to, hop)) {
+                    graphs[usize::from(to)].run(&self.snapshot, cache, hop, &mut vector);
+                }
             }
         }
         for graph in graphs {

@@ -1,6 +1,8 @@
 //! VLAN tags (IEEE 802.1Q clause 9): reading, taking off and putting on the outer one.
 
-use crate::ethernet::{ETHERTYPE_OLD_SERVICE_VLAN, ETHERTYPE_SERVICE_VLAN, ETHERTYPE_VLAN, HEADER_LEN, half};
+use crate::ethernet::{
+    ETHERTYPE_OLD_SERVICE_VLAN, ETHERTYPE_SERVICE_VLAN, ETHERTYPE_VLAN, HEADER_LEN, ethertype, half,
+};
 
 /// Bytes of a tag: TPID and TCI.
 pub const TAG_LEN: usize = 4;
@@ -48,6 +50,12 @@ pub fn tci(frame: &[u8]) -> Option<Tci> {
     half(frame, HEADER_LEN).map(Tci)
 }
 
+/// Whether the outer tag of a frame names no VLAN, and only gives a priority (IEEE 802.1Q §6.9): receivers see through it.
+#[inline]
+pub fn is_priority_tagged(frame: &[u8]) -> bool {
+    ethertype(frame).is_some_and(is_tpid) && tci(frame).is_some_and(|tci| tci.vlan() == 0)
+}
+
 /// Moves the addresses over the outer tag: the untagged frame then starts [`TAG_LEN`] bytes into the slice, and the caller
 /// trims what is in front. `false`, and nothing changed, if the frame is too short for a tag.
 #[inline]
@@ -79,7 +87,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ethernet::{ethertype, parse};
+    use crate::ethernet::parse;
 
     #[test]
     fn a_tag_is_put_between_addresses_and_type() {
@@ -93,6 +101,19 @@ mod tests {
         assert!(pop(&mut frame));
         assert_eq!(frame[4..16], [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
         assert_eq!(tci(&frame[..17]), None);
+    }
+
+    #[test]
+    fn a_priority_tag_has_no_vlan() {
+        let mut frame = [0; 20];
+        assert!(!is_priority_tagged(&frame));
+        for tpid in [0x8100_u16, 0x88a8, 0x9100] {
+            frame[12..14].copy_from_slice(&tpid.to_be_bytes());
+            frame[14..16].copy_from_slice(&[0xf0, 0]);
+            assert!(is_priority_tagged(&frame) && !is_priority_tagged(&frame[..17]));
+            frame[15] = 1;
+            assert!(!is_priority_tagged(&frame));
+        }
     }
 
     proptest! {

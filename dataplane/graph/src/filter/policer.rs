@@ -41,13 +41,14 @@ impl Policer {
         self.spec
     }
 
-    /// Whether a frame of some bytes may pass at a moment (TSC); if so, it has.
+    /// Whether a frame of some bytes may pass at a moment (TSC); if so, it has. One that is longer than the burst, as super-packets
+    /// are, passes when the bucket is full, which is then as much below empty: the rate holds, and nothing waits for ever.
     #[inline]
     pub fn passes(&self, now: u64, bytes: usize) -> bool {
         let cost = cycles(self.price, bytes as u64);
         let spend = |full_at: u64| {
             let then = full_at.max(now).saturating_add(cost);
-            (then - now <= self.depth).then_some(then)
+            (full_at <= now || then - now <= self.depth).then_some(then)
         };
         self.full_at.fetch_update(Relaxed, Relaxed, spend).is_ok()
     }
@@ -94,7 +95,14 @@ mod tests {
         let passed = |now: u64| (0..10).filter(|_| policer.passes(now, 500)).count();
         assert_eq!((passed(10), passed(10), passed(500_000), passed(500_010)), (6, 0, 0, 1));
         assert_eq!(passed(60_000_000), 6, "no more than the burst");
-        assert!(!policer.passes(u64::MAX / 2, 3001), "longer than the burst");
+        let long = |now| policer.passes(now, 3500);
+        assert!(long(100_000_000) && !long(100_000_000), "longer than the burst: when full");
+        assert_eq!(
+            (passed(100_900_000), passed(101_000_000), long(101_000_000)),
+            (0, 1, false),
+            "it is paid for"
+        );
+        assert!(!long(103_999_999) && long(104_000_000));
         assert_eq!(passed(0), 0, "time that goes backwards gives nothing");
     }
 

@@ -90,7 +90,13 @@ impl Slow {
             return self.carry_out::<F, OUT>(cx, work, packet, &seen, sentence);
         }
         let table = F::tables(work.flows).get(work.worker).ok_or(Reason::AclTableFull)?;
-        let session = known::<F, OUT>(work, table, &seen.flow, &facts(work, packet, seen.tcp));
+        // An error goes to who sent what it quotes: else anyone might be sent one about a flow that is known.
+        let is_quoted = seen.kind != Kind::Error || seen.outer.destination == seen.flow.destination;
+        let session = if is_quoted {
+            known::<F, OUT>(work, table, &seen.flow, &facts(work, packet, seen.tcp))
+        } else {
+            None
+        };
         let is_icmp = matches!(seen.flow.protocol, icmpv4::PROTOCOL | icmpv6::PROTOCOL);
         if session.is_none() && seen.kind == Kind::LaterPart && is_icmp {
             // Its type was in the first part, which began no flow.

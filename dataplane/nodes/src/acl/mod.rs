@@ -13,6 +13,9 @@
 //! Cost: one pass for stateless policies, three over 64 packets at a time for others (flows and their buckets, sessions, decisions).
 //! What is not whole TCP or UDP, begins a flow, or meets a rule that does more than permit, takes a slow and thorough way packet by
 //! packet: see `judge.rs`.
+//!
+//! Tags that only give a priority are taken off, as what is behind them is what a receiver sees (IEEE 802.1Q §6.9). Behind the tag of
+//! a VLAN there is no IP to a policy.
 
 mod effects;
 mod flow;
@@ -26,6 +29,7 @@ use paceline_graph::{Context, Hop, Node, Reason, Snapshot};
 use paceline_tables::{Reader, State, Tuple};
 use paceline_wire::ethernet::{self, HEADER_LEN, Mac};
 use paceline_wire::tcp;
+use paceline_wire::vlan::{self, TAG_LEN};
 
 use crate::nat::NatFamily;
 use crate::{Ip4, Ip6, hop, refuse, track};
@@ -34,6 +38,9 @@ use judge::Slow;
 
 /// Packets that the passes go over at a time, whose lines then stay in the first-level cache.
 const STEP: usize = 64;
+
+/// Tags without a VLAN that are taken off a frame; one with more of them is dropped.
+const PRIORITY_TAGS: usize = 2;
 
 /// A version of IP as filters see it.
 pub(crate) trait AclFamily: NatFamily<Address: PolicyAddress> {
@@ -169,19 +176,22 @@ const HANDED: u8 = u8::MAX;
 #[inline(always)]
 fn next<const OUT: bool>(cx: &Context<'_>, packet: &mut Packet) -> Hop {
     if packet.feature == HANDED {
-        packet.feature = place::<OUT>(cx, packet);
+        return resume::<OUT>(cx, packet);
     }
     let next = if OUT { cx.next_output(packet) } else { cx.next_input(packet) };
     next.unwrap_or(Hop::NOWHERE)
 }
 
-/// Where this node is on a packet's arc.
+/// Where a packet goes on that was handed over: at the first feature behind this node, which may have left the arc meanwhile. Features
+/// of an arc are in the order of their nodes, and a port is the last.
 #[cold]
-fn place<const OUT: bool>(cx: &Context<'_>, packet: &Packet) -> u8 {
-    let interface = cx.snapshot.interface(interface::<OUT>(packet));
-    let arc = interface.map(|interface| if OUT { &interface.output } else { &interface.input });
-    // Where it is no more, the packet starts anew behind the first feature.
-    arc.and_then(|arc| arc.iter().position(|hop| *hop == Acl::<OUT>::SELF)).unwrap_or_default() as u8
+fn resume<const OUT: bool>(cx: &Context<'_>, packet: &mut Packet) -> Hop {
+    let Some(interface) = cx.snapshot.interface(interface::<OUT>(packet)) else { return Hop::NOWHERE };
+    let arc = if OUT { &interface.output } else { &interface.input };
+    let is_behind = |hop: &Hop| hop.as_node().is_none_or(|node| Some(node) > Acl::<OUT>::SELF.as_node());
+    let Some(at) = arc.iter().position(is_behind) else { return Hop::NOWHERE };
+    packet.feature = at as u8;
+    arc.get(at).copied().unwrap_or(Hop::NOWHERE)
 }
 
 /// Bits for the first packets of a step.
@@ -191,7 +201,7 @@ const fn bits(count: usize) -> u64 {
 
 impl<const OUT: bool> Acl<OUT> {
     /// The node itself. As no packet goes there from here, it stands for the same node of another worker, whose number is then in
-    /// the packet's `aux`.
+    /// the packet's `reason`: its `aux` may hold a priority for `vlan-output`.
     const SELF: Hop = if OUT { hop::ACL_OUTPUT } else { hop::ACL_INPUT };
 
     /// Writes a hop for each of some packets of one interface, from a place on. Whether some go to other workers.
@@ -217,21 +227,22 @@ impl<const OUT: bool> Acl<OUT> {
             let i = todo.trailing_zeros() as usize;
             todo &= todo - 1;
             if let (Some(packet), Some(hop)) = (packets.get_mut(i), hops.get_mut(i)) {
-                let way = match packet.data().get(12..14) {
-                    Some(kind) if kind == <Ip4 as NatFamily>::ETHERTYPE => {
+                let way = match kind(packet) {
+                    Err(reason) => Way::Drop(reason),
+                    Ok(kind) if kind == <Ip4 as NatFamily>::ETHERTYPE => {
                         self.slow.packet(cx, work, &mut self.v4, packet)
                     }
-                    Some(kind) if kind == <Ip6 as NatFamily>::ETHERTYPE => {
+                    Ok(kind) if kind == <Ip6 as NatFamily>::ETHERTYPE => {
                         self.slow.packet(cx, work, &mut self.v6, packet)
                     }
-                    _ => judge::other::<OUT>(cx, work, packet),
+                    Ok(_) => judge::other::<OUT>(cx, work, packet),
                 };
                 is_far |= matches!(way, Way::Worker(_));
                 *hop = match way {
                     Way::On => next::<OUT>(cx, packet),
                     Way::To(hop) => hop,
                     Way::Worker(worker) => {
-                        (packet.aux, packet.feature) = (worker as u32, HANDED);
+                        (packet.reason, packet.feature) = (worker as u16, HANDED);
                         Self::SELF
                     }
                     Way::Drop(reason) => refuse(packet, reason),
@@ -247,7 +258,7 @@ impl<const OUT: bool> Acl<OUT> {
         let mut hops = self.hops.iter();
         vector.drain(|packet| match hops.next() {
             Some(hop) if *hop == Self::SELF => {
-                let worker = packet.aux as usize;
+                let worker = usize::from(packet.reason);
                 cx.hand_over(packet, worker, *hop);
             }
             Some(hop) => cx.send(packet, *hop),
@@ -280,7 +291,10 @@ impl Walk {
         }
         let feature = packet.feature;
         let hop = next::<OUT>(cx, packet);
-        self.0 = Some((feature, hop));
+        // What was handed over was at no place yet.
+        if feature != HANDED {
+            self.0 = Some((feature, hop));
+        }
         hop
     }
 }
@@ -398,6 +412,24 @@ fn facts(work: &Work<'_>, packet: &Packet, tcp: u8) -> Facts {
     let is_routed = work.snapshot.interface(work.index).is_some_and(|interface| interface.l3.is_some());
     let bridge = work.snapshot.bridges.get(packet.domain as usize).filter(|_| !is_routed);
     Facts { macs, ethertype, vlan: bridge.map_or(0, |bridge| bridge.vlan), tcp }
+}
+
+/// What is in a frame, from which tags are taken that only give a priority: receivers see through them, and so must policies.
+#[cold]
+fn kind(packet: &mut Packet) -> Result<[u8; 2], Reason> {
+    for _ in 0..PRIORITY_TAGS {
+        if !vlan::is_priority_tagged(packet.data()) {
+            break;
+        }
+        if !vlan::pop(packet.data_mut()) {
+            return Err(Reason::Runt);
+        }
+        packet.trim_front(TAG_LEN);
+    }
+    if vlan::is_priority_tagged(packet.data()) {
+        return Err(Reason::AclUnreadable);
+    }
+    Ok(ethernet::ethertype(packet.data()).unwrap_or_default().to_be_bytes())
 }
 
 /// The other end, as the interface sees it.

@@ -1,8 +1,9 @@
 //! Flows that are remembered.
 
-use paceline_graph::SessionTimeouts;
+use paceline_graph::{NO_DOMAIN, SessionTimeouts};
 
 use super::*;
+use crate::testing::{tagged, trunk};
 
 /// A host that may ask anybody anything, and is asked TCP port 80 alone.
 fn host() -> Wall {
@@ -188,6 +189,35 @@ fn errors_about_a_flow_pass_with_it() {
 }
 
 #[test]
+fn errors_go_to_who_sent_what_they_quote() {
+    use paceline_wire::{icmpv4, icmpv6, ipv4};
+    let mut wall = host();
+    let asked = ["udp 10.0.0.1:5 > 10.0.0.2:53", "udp [fd00::1]:5 > [fd00::2]:53"].map(packet);
+    for sent in &asked {
+        assert_eq!(wall.rig.ports(HOST, sent), [PEER]);
+        let mut frame = [&sent[6..12], &sent[..6], &sent[12..14]].concat();
+        let (mut message, ip) = ([0; 1300], &sent[14..]);
+        let is_v4 = sent[12] == 8;
+        let len = if is_v4 {
+            icmpv4::write_error(ip, icmpv4::Problem::PortUnreachable, [10, 0, 0, 9], &mut message)
+        } else {
+            icmpv6::write_error(ip, icmpv6::Problem::PortUnreachable, &[0xfd; 16], &mut message)
+        };
+        frame.extend(&message[..len.expect("an error")]);
+        assert_eq!(wall.rig.ports(PEER, &frame), [HOST]);
+        // The last octet of the outer destination.
+        if is_v4 {
+            frame[33] = 7;
+            ipv4::fill_checksum(&mut frame[14..34]);
+        } else {
+            frame[53] = 7;
+        }
+        assert_eq!(wall.rig.ports(PEER, &frame), [], "to another host");
+    }
+    assert_eq!(wall.drops(Reason::AclDeny), 2);
+}
+
+#[test]
 fn flows_meet_at_their_worker() {
     let mut wall = host();
     wall.workers = 2;
@@ -209,4 +239,62 @@ fn flows_meet_at_their_worker() {
     assert_eq!(owners.iter().sum::<usize>(), 38);
     assert!(owners.iter().all(|count| *count > 5), "{owners:?}");
     assert!(!wall.comes("udp 10.0.0.50:53 > 10.0.0.1:5"));
+}
+
+#[test]
+fn packets_of_known_flows_that_are_handed_over_together_go_on_behind_the_policy() {
+    let mut wall = host();
+    wall.workers = 2;
+    wall.set(None, Some(policy(vec![to_port(Verdict::Permit, 6, 80)], Verdict::Deny, true)));
+    let (ask, answer) = ("udp 10.0.0.1:5 > 10.0.0.2:53", "udp 10.0.0.2:53 > 10.0.0.1:5");
+    assert!(wall.leaves(ask) && wall.comes(answer));
+    let (asks, answers) = (packet(ask), packet(answer));
+    for at_second in [false, true] {
+        wall.rig.at_second = at_second;
+        for (from, to, frame) in [(HOST, PEER, &asks), (PEER, HOST, &answers)] {
+            let out = wall.rig.send_all(from, &[(frame, None), (frame, None), (frame, None)]);
+            let ports: Vec<u16> = out.iter().map(|(port, ..)| *port).collect();
+            assert_eq!(ports, [to; 3]);
+        }
+    }
+}
+
+/// The host behind a trunk, as VLAN 10, with a policy for what it gets.
+fn host_behind_a_trunk() -> Wall {
+    let mut wall = Wall::new(None, None);
+    wall.workers = 2;
+    wall.set(None, Some(policy(Vec::new(), Verdict::Permit, true)));
+    let filter = wall.rig.snapshot.interface(HOST).and_then(|i| i.filter.clone());
+    trunk(&mut wall.rig, HOST, NO_DOMAIN, &[(10, 0)]);
+    let vlan = wall.rig.snapshot.interface(HOST).and_then(|i| i.vlan.clone());
+    let features =
+        Features { vlan: true, acl_output: true, capabilities: Capabilities::ALL, ..Features::default() };
+    wall.rig.interface(HOST, features, |i| (i.vlan, i.filter) = (vlan, filter));
+    wall
+}
+
+#[test]
+fn a_policy_that_is_gone_when_a_packet_comes_to_its_worker_takes_no_feature_along() {
+    let sent = packet("udp 10.0.0.2:5 > 10.0.0.1:6");
+    for at_second in [false, true] {
+        let mut wall = host_behind_a_trunk();
+        wall.rig.at_second = at_second;
+        wall.rig.on_the_way = Some(|snapshot| {
+            let host = snapshot.interfaces[HOST as usize].as_mut().expect("the host");
+            host.output = host.output.iter().copied().filter(|hop| *hop != hop::ACL_OUTPUT).collect();
+        });
+        assert_eq!(wall.rig.send(PEER, &sent), [(HOST, tagged(&sent, 0x8100, 10))]);
+    }
+}
+
+#[test]
+fn a_packet_keeps_its_priority_on_the_way_to_its_worker() {
+    let sent = packet("udp 10.0.0.2:5 > 10.0.0.1:6");
+    for at_second in [false, true] {
+        let mut wall = host_behind_a_trunk();
+        trunk(&mut wall.rig, PEER, NO_DOMAIN, &[(20, 0)]);
+        wall.rig.at_second = at_second;
+        let out = wall.rig.send(PEER, &tagged(&sent, 0x8100, 0xb014));
+        assert_eq!(out, [(HOST, tagged(&sent, 0x8100, 0xb00a))]);
+    }
 }

@@ -143,11 +143,54 @@ fn a_vlan_is_looked_at_behind_its_tag() {
 }
 
 #[test]
+fn a_tag_without_a_vlan_hides_nothing() {
+    let (fine, denied) = (packet("udp 10.0.0.1:5 > 10.0.0.2:6"), packet("udp 10.0.0.1:5 > 10.0.0.2:53"));
+    let six = packet("udp [fd00::1]:5 > [fd00::2]:53");
+    for (stateful, from_host) in [(false, true), (false, false), (true, true), (true, false)] {
+        let spec = || policy(vec![to_port(Verdict::Deny, 17, 53)], Verdict::Permit, stateful);
+        let mut wall = if from_host { Wall::new(Some(spec()), None) } else { Wall::new(None, Some(spec())) };
+        let (sender, receiver) = if from_host { (HOST, PEER) } else { (PEER, HOST) };
+        for tpid in [0x8100, 0x88a8] {
+            let tag = |frame: &[u8], tags| (0..tags).fold(frame.to_vec(), |f, _| tagged(&f, tpid, 0xe000));
+            for tags in 0..3 {
+                assert_eq!(wall.rig.send(sender, &tag(&fine, tags)), [(receiver, fine.clone())], "{tags}");
+                assert_eq!(wall.rig.send(sender, &tag(&denied, tags)), [], "{tags}");
+                assert_eq!(wall.rig.send(sender, &tag(&six, tags)), [], "{tags}");
+            }
+            assert_eq!(wall.rig.send(sender, &tag(&fine, 3)), []);
+            let whole = tagged(&tag(&fine, 0), 0x8100, 7);
+            assert_eq!(wall.rig.send(sender, &tag(&whole, 1)), [(receiver, whole)], "another network's");
+            for len in 0..tag(&denied, 2).len() {
+                wall.rig.send(sender, &tag(&denied, 2)[..len]);
+            }
+        }
+        assert_eq!(wall.drops(Reason::AclUnreadable), 2);
+    }
+}
+
+#[test]
+fn nobody_answers_for_a_station_that_is_elsewhere() {
+    let mut wall = Wall::new(None, Some(policy(Vec::new(), Verdict::Reject, false)));
+    let host = |wall: &Wall| {
+        let macs = wall.rig.snapshot.bridges[0].macs.reader();
+        macs.lookup(0x0200_0000_0002, macs.hash(0x0200_0000_0002))
+    };
+    for text in ["udp 10.0.0.1:5 > 10.0.0.2:6", "tcp.syn [fd00::1]:5 > [fd00::2]:6"] {
+        assert_eq!(wall.rig.send(PEER, &packet(text)), [], "{text}");
+        assert_eq!(host(&wall), None, "{text}");
+    }
+    assert_eq!(wall.rig.drops(hop::REJECT, Reason::AclReject), 2);
+}
+
+#[test]
 fn who_is_refused_is_told() {
     let reject = || Some(policy(vec![rule("no", Verdict::Reject, |_| ())], Verdict::Permit, false));
     for from_host in [true, false] {
         let mut wall = if from_host { Wall::new(reject(), None) } else { Wall::new(None, reject()) };
         let sender = if from_host { HOST } else { PEER };
+        if !from_host {
+            wall.rig.snapshot.bridges[0].macs.insert_static(0x0200_0000_0002, HOST);
+        }
         for (text, is_tcp) in [
             ("tcp.syn 10.0.0.1:5 > 10.0.0.2:6", true),
             ("udp 10.0.0.1:5 > 10.0.0.2:6", false),

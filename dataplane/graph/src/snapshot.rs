@@ -32,9 +32,9 @@ pub struct Snapshot {
     pub interfaces: Vec<Option<Interface>>,
     /// What the bridge needs of the port a frame leaves by, for the same indices: small, so that it stays in cache.
     pub l2_out: Vec<L2Out>,
-    /// Bridge domains by index.
+    /// Bridge domains by index; at one that none has is a vacant one.
     pub bridges: Vec<Bridge>,
-    /// Routing tables by index.
+    /// Routing tables by index; at one that none has is an empty one.
     pub vrfs: Vec<Vrf>,
     /// What routes lead to.
     pub adjacencies: Arc<Adjacencies>,
@@ -230,6 +230,7 @@ pub enum UnknownUnicast {
 }
 
 /// One bridge domain: a VLAN-unaware bridge, or one VLAN of a VLAN-aware one.
+#[derive(Clone)]
 pub struct Bridge {
     /// Its name; `name.vlan` for a VLAN of a bridge.
     pub name: Arc<str>,
@@ -247,6 +248,28 @@ pub struct Bridge {
     pub neighbours: Arc<HashMap<IpAddr, Mac>>,
     /// What became of source addresses.
     pub counters: Arc<BridgeCounters>,
+}
+
+impl Bridge {
+    /// What is in place of a bridge domain that is not there.
+    pub fn vacant() -> Bridge {
+        Bridge {
+            name: "".into(),
+            vlan: 0,
+            macs: Arc::new(MacTable::new(1)),
+            learn: false,
+            unknown_unicast: UnknownUnicast::Drop,
+            members: Vec::new(),
+            neighbours: Arc::default(),
+            counters: Arc::default(),
+        }
+    }
+
+    /// Whether it is in place of one that is not there: it takes no packet.
+    #[inline]
+    pub fn is_vacant(&self) -> bool {
+        self.name.is_empty()
+    }
 }
 
 /// Rare events of a bridge domain, counted by all workers.

@@ -77,7 +77,8 @@ impl L2Bridge {
         let keys = &mut self.keys[at..][..packets.len()];
         let Some(first) = packets.first() else { return };
         let rx = first.rx;
-        let Some(bridge) = cx.snapshot.bridges.get(first.domain as usize) else {
+        let bridge = cx.snapshot.bridges.get(first.domain as usize);
+        let Some(bridge) = bridge.filter(|bridge| !bridge.is_vacant()) else {
             for (packet, hop) in packets.iter_mut().zip(hops) {
                 *hop = refuse(packet, Reason::NoBridge);
             }

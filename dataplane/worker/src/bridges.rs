@@ -8,11 +8,14 @@ use paceline_graph::{Bridge, BridgeCounters, NO_DOMAIN, VlanPort, Zone};
 use paceline_tables::MacTable;
 use paceline_wire::ethernet::Mac;
 
+use crate::numbers::Numbers;
 use crate::spec::{BridgeSpec, VlanSpec};
 
 /// A domain as it lives on between two configurations.
 #[derive(Clone)]
 pub(crate) struct Domain {
+    /// The number that packets and snapshots have for it.
+    number: u16,
     pub macs: Arc<MacTable>,
     pub counters: Arc<BridgeCounters>,
     pub age_s: u32,
@@ -41,19 +44,21 @@ pub(crate) struct Place {
 #[derive(Default)]
 pub(crate) struct Domains {
     known: BTreeMap<DomainKey, Domain>,
+    numbers: Numbers,
     /// Ports that left a domain, which still knows addresses behind them.
     departed: Vec<(Arc<MacTable>, u16)>,
 }
 
 impl Domains {
-    /// Brings the domains to what is wanted: those that stay keep their addresses. `index` finds interfaces that exist.
+    /// Brings the domains to what is wanted: those that stay keep their addresses and their numbers. `index` finds interfaces that
+    /// exist.
     pub(crate) fn configure(
         &mut self,
         bridges: &BTreeMap<String, BridgeSpec>,
         index: impl Fn(&str) -> Option<u16>,
     ) -> (Vec<Bridge>, BTreeMap<u16, Place>) {
         let mut old = std::mem::take(&mut self.known);
-        let (mut list, mut places) = (Vec::new(), BTreeMap::new());
+        let (mut list, mut places, vacant) = (Vec::new(), BTreeMap::new(), Bridge::vacant());
         for (name, spec) in bridges {
             let mut vlans: Vec<Option<u16>> =
                 spec.members.values().flat_map(|m| m.vlan.vlans()).map(Some).collect();
@@ -65,6 +70,12 @@ impl Domains {
             let mut numbers = BTreeMap::new();
             for vlan in vlans {
                 let key = (name.clone(), vlan);
+                let before = old.remove(&key);
+                let number = before.as_ref().map(|domain| domain.number);
+                let Some(number) = number.or_else(|| self.numbers.take()) else {
+                    tracing::error!(bridge = name, vlan, "too many bridge domains: this one takes no frames");
+                    continue;
+                };
                 let statics: Vec<_> = spec
                     .static_macs
                     .iter()
@@ -80,15 +91,18 @@ impl Domains {
                     })
                     .filter_map(|(name, _)| index(name))
                     .collect();
-                let kept = old.remove(&key).filter(|d| d.macs.limit() == spec.mac_limit);
-                let mut domain = kept.unwrap_or_else(|| Domain::new(spec.mac_limit));
+                let kept = before.filter(|d| d.macs.limit() == spec.mac_limit);
+                let mut domain = kept.unwrap_or_else(|| Domain::new(number, spec.mac_limit));
                 let left = domain.members.iter().filter(|port| !members.contains(port));
                 self.departed.extend(left.map(|port| (Arc::clone(&domain.macs), *port)));
                 domain.members.clone_from(&members);
                 let mut domain = domain.with(spec.mac_age_s, statics);
                 domain.know(if vlan.is_none() { &spec.neighbours } else { &NOBODY });
-                numbers.insert(vlan, list.len() as u16);
-                list.push(Bridge {
+                numbers.insert(vlan, number);
+                if list.len() <= usize::from(number) {
+                    list.resize(usize::from(number) + 1, vacant.clone());
+                }
+                list[usize::from(number)] = Bridge {
                     vlan: vlan.unwrap_or_default(),
                     name: vlan.map_or_else(|| name.as_str().into(), |v| format!("{name}.{v}").into()),
                     macs: Arc::clone(&domain.macs),
@@ -97,7 +111,7 @@ impl Domains {
                     members,
                     neighbours: Arc::clone(&domain.neighbours),
                     counters: Arc::clone(&domain.counters),
-                });
+                };
                 self.known.insert(key, domain);
             }
             for (member, how) in &spec.members {
@@ -107,12 +121,15 @@ impl Domains {
                 }
             }
         }
+        old.into_values().for_each(|domain| self.numbers.give(domain.number));
         (list, places)
     }
 
-    /// Forgets what was learned on ports that left a domain, whose frames would go on leaving by them. To be called when all
-    /// workers use the new configuration: one that uses the old one may learn on such a port still.
-    pub(crate) fn forget_departed(&mut self) {
+    /// Forgets what was learned on ports that left a domain, whose frames would go on leaving by them, and lets numbers of domains
+    /// that ended rest. To be called when all workers use the new configuration: one that uses the old one may learn on such a port
+    /// still.
+    pub(crate) fn quiet(&mut self) {
+        self.numbers.quiet();
         for (macs, port) in self.departed.drain(..) {
             macs.flush_port(port, false);
         }
@@ -132,6 +149,11 @@ impl Domains {
         }
     }
 
+    /// Lets a second pass for numbers that rest: see [`Numbers::second`].
+    pub(crate) fn rest(&mut self) {
+        self.numbers.second();
+    }
+
     /// Lets a second pass.
     pub(crate) fn second(&mut self) {
         for domain in self.known.values_mut().filter(|d| d.age_s > 0) {
@@ -149,8 +171,9 @@ impl Domains {
 }
 
 impl Domain {
-    fn new(limit: u32) -> Domain {
+    fn new(number: u16, limit: u32) -> Domain {
         Domain {
+            number,
             macs: Arc::new(MacTable::new(limit)),
             counters: Arc::default(),
             age_s: 0,
@@ -270,6 +293,31 @@ mod tests {
         assert_eq!(second[0].macs.len(), 0);
         let (none, _) = domains.configure(&BTreeMap::new(), index);
         assert!(none.is_empty() && domains.iter().count() == 0);
+    }
+
+    #[test]
+    fn a_domain_keeps_its_number_and_another_has_it_after_a_rest_alone() {
+        let named = |names: &[&str]| -> BTreeMap<String, BridgeSpec> {
+            let spec = bridge(&[("p1", VlanSpec::Unaware)]).remove("br").expect("it");
+            names.iter().map(|name| ((*name).to_string(), spec.clone())).collect()
+        };
+        let names = |list: &[Bridge]| list.iter().map(|b| b.name.to_string()).collect::<Vec<_>>();
+        let mut domains = Domains::default();
+        assert_eq!(names(&domains.configure(&named(&["m", "n"]), index).0), ["m", "n"]);
+        // One comes that is the first by its name, and the first one goes.
+        assert_eq!(names(&domains.configure(&named(&["a", "m", "n"]), index).0), ["m", "n", "a"]);
+        let (list, _) = domains.configure(&named(&["a", "n"]), index);
+        assert_eq!(names(&list), ["", "n", "a"]);
+        assert!(list[0].is_vacant() && !list[1].is_vacant());
+        domains.quiet();
+        (1..Numbers::REST).for_each(|_| domains.rest());
+        assert_eq!(names(&domains.configure(&named(&["a", "b", "n"]), index).0), ["", "n", "a", "b"]);
+        domains.rest();
+        assert_eq!(names(&domains.configure(&named(&["a", "b", "c", "n"]), index).0), ["c", "n", "a", "b"]);
+        // A table of another size is the same domain.
+        let mut resized = named(&["a", "b", "c", "n"]);
+        resized.values_mut().for_each(|spec| spec.mac_limit = 200);
+        assert_eq!(names(&domains.configure(&resized, index).0), ["c", "n", "a", "b"]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod command;
 mod engine;
 mod guard;
 mod idle;
+mod numbers;
 mod routing;
 mod sleeper;
 mod spec;

@@ -125,6 +125,8 @@ pub struct Engine {
     server: Option<Server>,
     tracing: Tracing,
     patience: Duration,
+    /// Turns of each worker, when a second passed last in which all had some.
+    turns: Vec<u64>,
     started: Instant,
 }
 
@@ -162,6 +164,7 @@ impl Engine {
             server: None,
             tracing: Tracing::default(),
             patience: PATIENCE,
+            turns: vec![0; config.cores.len()],
             started: Instant::now(),
         };
         for (number, ((worker, link), core)) in team.into_iter().zip(&config.cores).enumerate() {
@@ -327,6 +330,7 @@ impl Engine {
     /// Lets a second pass for what ages. To be called once a second.
     pub fn second(&mut self) {
         self.domains.second();
+        self.rest();
         self.listen();
         // A quiet point, for what neighbours that went have left behind.
         let (waits, acts) = {
@@ -344,6 +348,17 @@ impl Engine {
             tracing::error!("memory of routes is not used again, or a tunnel not made: {error}");
         }
         self.strangers_met();
+    }
+
+    /// Lets a second pass for numbers that rest, if every worker has taken what waited for it since the last one: two turns more mean
+    /// a whole one.
+    fn rest(&mut self) {
+        let turns: Vec<u64> = self.workers.iter().map(|member| member.link.counters.turns.get()).collect();
+        if turns.iter().zip(&self.turns).all(|(now, before)| now.saturating_sub(*before) >= 2) {
+            self.turns = turns;
+            self.domains.rest();
+            self.routing().rest();
+        }
     }
 
     /// Tells everybody in the bridge of an interface that a station is behind it from now on, as that would say itself: its Ethernet

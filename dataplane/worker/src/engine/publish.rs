@@ -124,7 +124,7 @@ impl Engine {
                 attached.open = interface.is_some_and(|interface| !interface.input.is_empty());
             }
         }
-        self.domains.forget_departed();
+        self.domains.quiet();
         self.filtering.quiet();
         Ok(self.routing().complete())
     }

@@ -75,6 +75,7 @@ impl Routing {
                 table.quiet(mark);
             }
         }
+        self.numbers.quiet();
         for (at, prefix, number) in std::mem::take(&mut self.pending) {
             let Some(table) = self.tables.get_mut(at) else { continue };
             if let Err(error) = table.insert(prefix, number, &mut self.lines) {
@@ -104,10 +105,13 @@ impl Routing {
             topology.vrfs.keys().map(String::as_str).chain(self.legs.values().map(|leg| &*leg.vrf)).collect();
         self.unmade.clear();
         for (at, table) in self.tables.iter_mut().enumerate() {
-            if wanted.contains(&*table.name) {
+            if table.has_ended() || wanted.contains(&*table.name) {
                 continue;
             }
-            table.clear(&mut self.lines);
+            table.end(&mut self.lines);
+            self.numbers.give(at as u16);
+            // What the switch was as a host ends with it.
+            self.locals.remove(&(at as u16));
             // Neither is anything to come.
             let lines = &mut self.lines;
             self.pending.extract_if(.., |route| route.0 == at).for_each(|(_, _, number)| lines.give(number));
@@ -117,13 +121,14 @@ impl Routing {
             if self.tables.iter().any(|table| *table.name == **name) {
                 continue;
             }
-            if let Some(at) = self.tables.iter().position(|table| !wanted.contains(&*table.name)) {
-                self.tables[at].name = (*name).into();
-                // What the switch was as a host is the old one's.
-                self.locals.remove(&(at as u16));
+            if let Some(at) = self.numbers.again() {
+                self.tables[usize::from(at)].name = (*name).into();
+                // Packets that came late may have made one again.
+                self.locals.remove(&at);
                 continue;
             }
-            match Table::new(name) {
+            let made = Table::new(name).map_err(|error| error.to_string());
+            match made.and_then(|table| self.numbers.fresh().map(|_| table).ok_or("too many".into())) {
                 Ok(table) => self.tables.push(table),
                 Err(error) => {
                     tracing::error!(vrf = name, "no routing table: {error}");

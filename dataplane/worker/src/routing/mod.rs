@@ -28,6 +28,7 @@ use paceline_router::groups::Groups;
 use paceline_router::local::Local;
 use paceline_router::neighbour::{Action, Neighbours, Settings};
 
+use crate::numbers::Numbers;
 use change::Missing;
 use exit::Way;
 pub(crate) use leg::{Leg, mac_of};
@@ -55,9 +56,10 @@ pub(crate) struct Ends {
 pub(crate) struct Routing {
     legs: BTreeMap<u16, Leg>,
     ends: Ends,
-    /// By the number that packets and snapshots have. One that nobody names any more is empty, and the next new one takes its
-    /// place.
+    /// By the number that packets and snapshots have. One that nobody names any more is empty and has no name, until its number has
+    /// rested and a new one takes its place.
     tables: Vec<Table>,
+    numbers: Numbers,
     lines: Lines,
     /// Routes to be written when the snapshot is in use, each with its adjacency, by table.
     pending: Vec<(usize, IpNet, u32)>,
@@ -96,6 +98,7 @@ impl Routing {
             legs: BTreeMap::new(),
             ends: Ends::default(),
             tables: Vec::new(),
+            numbers: Numbers::default(),
             lines: Lines::new(),
             pending: Vec::new(),
             missing: Vec::new(),
@@ -139,6 +142,11 @@ impl Routing {
     /// Whether it is between the two steps of a change, or of one that only opens what is closed.
     pub(crate) fn is_changing(&self) -> bool {
         self.marks.is_some() || self.opens
+    }
+
+    /// Lets a second pass for numbers that rest: see [`Numbers::second`].
+    pub(crate) fn rest(&mut self) {
+        self.numbers.second();
     }
 
     /// Whether memory waits for the next quiet point.

@@ -16,6 +16,7 @@ use crate::spec::RouteSpec;
 
 /// A routing table. Its routes hold one use of their adjacency each.
 pub(crate) struct Table {
+    /// Its name; none if nobody names it any more.
     pub name: Arc<str>,
     rib4: Rib4,
     rib6: Rib6,
@@ -105,8 +106,8 @@ impl Table {
         }
     }
 
-    /// Takes all routes out.
-    pub(crate) fn clear(&mut self, lines: &mut Lines) {
+    /// Takes all routes out, and its name.
+    pub(crate) fn end(&mut self, lines: &mut Lines) {
         let prefixes: Vec<IpNet> = self.iter().map(|(prefix, _)| prefix).collect();
         // They give their adjacencies back.
         for prefix in prefixes {
@@ -115,6 +116,12 @@ impl Table {
         self.routes.clear();
         self.connected.clear();
         self.found.clear();
+        self.name = "".into();
+    }
+
+    /// Whether nobody names it any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.name.is_empty()
     }
 
     /// All routes with their adjacencies.

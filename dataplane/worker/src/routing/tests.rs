@@ -240,3 +240,38 @@ fn a_next_hop_that_does_not_answer_is_passed_over_by_those_that_are_spread() {
     routing.resolved(1, hop(3), Mac(5));
     assert_eq!(flows(&routing), asked, "it is back");
 }
+
+#[test]
+fn the_number_of_a_table_is_its_own_until_no_packet_has_it() {
+    let topology = |names: &[&str]| Topology {
+        vrfs: names.iter().map(|name| ((*name).to_string(), VrfSpec::default())).collect(),
+        ..Topology::default()
+    };
+    let mut routing = Routing::new();
+    let names = |routing: &mut Routing, names: &[&str]| {
+        // A route, so that there is something to tell.
+        let mut topology = topology(names);
+        let prefix: IpNet = "20.0.0.0/8".parse().expect("a prefix");
+        for vrf in topology.vrfs.values_mut() {
+            vrf.routes.insert(prefix, RouteSpec::Blackhole);
+        }
+        let part = routing.prepare(BTreeMap::new(), &topology, Ends::default());
+        part.vrfs.iter().map(|vrf| vrf.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&mut routing, &["red", "tan"]), ["red", "tan"]);
+    routing.complete();
+    for at in 0..2 {
+        routing.locals.insert(at, Local::new(Duration::ZERO, paceline_router::local::Limits::default()));
+    }
+    // One goes and another one comes in the same step: packets that wait with the number of the first do not enter it.
+    assert_eq!(names(&mut routing, &["blue", "tan"]), ["", "tan", "blue"]);
+    assert_eq!(routing.locals.keys().collect::<Vec<_>>(), [&1], "the switch is no host there any more");
+    assert!(routing.tables[0].iter().next().is_none());
+    routing.complete();
+    (1..Numbers::REST).for_each(|_| routing.rest());
+    assert_eq!(names(&mut routing, &["blue", "tan", "ash"]), ["", "tan", "blue", "ash"]);
+    routing.complete();
+    routing.rest();
+    assert_eq!(names(&mut routing, &["blue", "tan", "ash", "red"]), ["red", "tan", "blue", "ash"]);
+    routing.complete();
+}

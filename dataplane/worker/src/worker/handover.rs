@@ -104,7 +104,7 @@ impl Worker {
         }
         let Some(interface) = hop.as_port() else {
             if hop == hop::L2_BRIDGE {
-                // What control says in a station's place. Bridges have other numbers with each snapshot.
+                // What control says in a station's place, which does not know domains.
                 for packet in self.rx.as_mut_slice() {
                     packet.domain = self.snapshot.interface(packet.rx).map_or(NO_DOMAIN, |i| i.domain);
                 }

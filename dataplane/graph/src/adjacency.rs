@@ -148,6 +148,14 @@ impl Adjacency {
         (pair >> (path % 2 * 32)) as u32
     }
 
+    /// All adjacencies that one that balances spreads packets over; of any other, none.
+    pub fn paths(&self) -> impl Iterator<Item = u32> {
+        let target = self.target();
+        let count = if target.action() == Action::Balance { usize::from(target.interface()) } else { 0 };
+        let pair = |word: &AtomicU64| word.load(Relaxed);
+        self.0[1..].iter().map(pair).flat_map(|pair| [pair as u32, (pair >> 32) as u32]).take(count)
+    }
+
     /// Sends packets to a neighbour from now on. On a line in use: only with the link it already has.
     pub fn forward(&self, link: Link, destination: Mac) {
         self.write_header(link, destination);

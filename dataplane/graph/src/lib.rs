@@ -36,4 +36,4 @@ pub use snapshot::{
     UnknownUnicast, VlanPort, Vrf, Zone,
 };
 pub use trace::{Trace, TraceRecord};
-pub use tunnel::{Found, Group, Tunnel, TunnelEnds, TunnelKey};
+pub use tunnel::{Found, Group, Network, Tunnel, TunnelEnds, TunnelKey};

@@ -175,6 +175,8 @@ reasons! {
     UnknownVni = "unknown-vni",
     /// The packet's network has no tunnel to its sender.
     UnknownPeer = "unknown-peer",
+    /// The packet of a tunnel came in by an interface that has neither the address of this end nor the way to its sender.
+    TunnelIngress = "tunnel-ingress",
     /// Congestion was met in the tunnel, and the inner packet cannot tell it to its receiver (RFC 6040 4.2).
     EcnMismatch = "ecn-mismatch",
     /// A node ended without deciding about the packet: an error of the program.

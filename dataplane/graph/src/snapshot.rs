@@ -171,6 +171,12 @@ impl Zone {
         Zone(self.0 | Zone::OPEN)
     }
 
+    /// Whether anything is kept apart from an interface by what it is itself: it is isolated or internal.
+    #[inline(always)]
+    pub const fn is_guarded(self) -> bool {
+        self.0 & (Zone::ISOLATED | Zone::INTERNAL) != 0
+    }
+
     /// Whether nothing may pass between two interfaces: they are of one group, both isolated, or one is internal and the other
     /// one not open.
     #[inline(always)]

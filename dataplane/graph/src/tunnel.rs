@@ -157,6 +157,12 @@ impl<A: Bits> TunnelKey<A> {
         TunnelKey { source, destination, rest }
     }
 
+    /// Where the packet came from.
+    #[inline(always)]
+    pub fn source(&self) -> A {
+        self.source
+    }
+
     fn of_network(self) -> Self {
         TunnelKey { source: A::default(), rest: self.rest | NETWORK, ..self }
     }
@@ -207,14 +213,17 @@ impl TunnelEnds {
             tunnels.clone().map(|(_, tunnel)| tunnel).filter(|t| t.group.is_some()).collect();
         for (interface, tunnel) in tunnels {
             // Nobody sends from a group's address, but to it.
-            let mine = groups.iter().filter(|group| group.is_beside(tunnel)).map(|group| group.remote);
-            for destination in std::iter::once(tunnel.local).chain(mine) {
+            let mine = || groups.iter().filter(|group| group.is_beside(tunnel));
+            let heard = mine().find_map(|group| group.group).map_or(tunnel.origin, |group| group.interface);
+            let network = Network { origin: tunnel.origin, group: heard, learns: tunnel.learns }.value();
+            let values = (interface.into(), network);
+            for destination in std::iter::once(tunnel.local).chain(mine().map(|group| group.remote)) {
                 match (tunnel.remote, destination) {
                     (IpAddr::V4(remote), IpAddr::V4(destination)) => {
-                        add(&mut v4, interface, tunnel, remote.to_bits(), destination.to_bits());
+                        add(&mut v4, values, tunnel, remote.to_bits(), destination.to_bits());
                     }
                     (IpAddr::V6(remote), IpAddr::V6(destination)) => {
-                        add(&mut v6, interface, tunnel, remote.to_bits(), destination.to_bits());
+                        add(&mut v6, values, tunnel, remote.to_bits(), destination.to_bits());
                     }
                     _ => {}
                 }
@@ -253,31 +262,53 @@ impl Tunnel {
     }
 }
 
-/// A value: the interface, and whether control makes tunnels for unknown peers.
-const LEARNS: u32 = 1 << 16;
+/// What all tunnels of a network at an address have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The interface that has the address.
+    pub origin: u16,
+    /// The one that the network's group is on; without a group the origin.
+    pub group: u16,
+    /// Whether control makes tunnels for unknown peers.
+    pub learns: bool,
+}
 
+/// In the value of a network, of which the origin and the group's interface have 16 bits each: whether it learns.
+const LEARNS: u64 = 1 << 32;
+
+impl Network {
+    fn value(self) -> u64 {
+        u64::from(self.origin) | u64::from(self.group) << 16 | if self.learns { LEARNS } else { 0 }
+    }
+
+    fn of(value: u64) -> Network {
+        Network { origin: value as u16, group: (value >> 16) as u16, learns: value & LEARNS != 0 }
+    }
+}
+
+/// Adds the keys of a tunnel, whose interface and network have these values.
 fn add<A: Bits>(
-    to: &mut Vec<(TunnelKey<A>, u32)>,
-    interface: u16,
+    to: &mut Vec<(TunnelKey<A>, u64)>,
+    (interface, network): (u64, u64),
     tunnel: &Tunnel,
     source: A,
     destination: A,
 ) {
     let key = TunnelKey::new(source, destination, tunnel.vrf, tunnel.port, tunnel.vni);
-    to.push((key, interface.into()));
-    to.push((key.of_network(), if tunnel.learns { LEARNS } else { 0 }));
+    to.push((key, interface));
+    to.push((key.of_network(), network));
     to.push((key.of_end(), 0));
 }
 
 /// A hash table with open addressing, at most half full.
 #[derive(Debug)]
 pub struct Table<A> {
-    slots: Box<[(TunnelKey<A>, u32)]>,
+    slots: Box<[(TunnelKey<A>, u64)]>,
     shift: u32,
 }
 
 /// The value of a slot without a key.
-const EMPTY: u32 = u32::MAX;
+const EMPTY: u64 = u64::MAX;
 
 impl<A: Bits> Default for Table<A> {
     fn default() -> Self {
@@ -286,7 +317,7 @@ impl<A: Bits> Default for Table<A> {
 }
 
 impl<A: Bits> Table<A> {
-    fn new(entries: &[(TunnelKey<A>, u32)]) -> Table<A> {
+    fn new(entries: &[(TunnelKey<A>, u64)]) -> Table<A> {
         let size = (entries.len() * 2).next_power_of_two().max(2);
         let mut table = Table {
             slots: vec![(TunnelKey::default(), EMPTY); size].into(),
@@ -298,7 +329,7 @@ impl<A: Bits> Table<A> {
             if slot.1 == EMPTY {
                 *slot = (*key, *value);
             } else if key.rest & NETWORK != 0 {
-                slot.1 |= value;
+                slot.1 |= value & LEARNS;
             }
         }
         table
@@ -316,7 +347,7 @@ impl<A: Bits> Table<A> {
     }
 
     #[inline(always)]
-    fn value(&self, key: &TunnelKey<A>) -> Option<u32> {
+    fn value(&self, key: &TunnelKey<A>) -> Option<u64> {
         Some(self.slots[self.place(key)].1).filter(|value| *value != EMPTY)
     }
 
@@ -324,6 +355,11 @@ impl<A: Bits> Table<A> {
     #[inline(always)]
     pub fn tunnel(&self, key: &TunnelKey<A>) -> Option<u16> {
         self.value(key).map(|value| value as u16)
+    }
+
+    /// What tunnels of a key's network at its address have in common, if there are any.
+    pub fn network(&self, key: &TunnelKey<A>) -> Option<Network> {
+        self.value(&key.of_network()).map(Network::of)
     }
 
     /// Whether tunnels end at the address and port of a key.
@@ -336,8 +372,8 @@ impl<A: Bits> Table<A> {
         if let Some(interface) = self.tunnel(key) {
             return Found::Tunnel(interface);
         }
-        match self.value(&key.of_network()) {
-            Some(value) => Found::NoPeer { learns: value & LEARNS != 0 },
+        match self.network(key) {
+            Some(network) => Found::NoPeer { learns: network.learns },
             None if self.is_end(key) => Found::NoNetwork,
             None => Found::NoEnd,
         }
@@ -363,7 +399,7 @@ mod tests {
             port: 4789,
             origin: 0,
             origin_mac: Mac(1),
-            group: remote.is_multicast().then_some(Group { interface: 0, mac: Mac(1), mtu: 1500 }),
+            group: remote.is_multicast().then_some(Group { interface: 3, mac: Mac(1), mtu: 1500 }),
             ttl: Some(64),
             dscp: Some(0),
             checksum: false,
@@ -397,6 +433,10 @@ mod tests {
         assert_eq!(find(key(peer, own, 0, 4790, 7)), Found::NoEnd);
         assert_eq!(find(key(peer, [10, 0, 0, 4], 0, 4789, 7)), Found::NoEnd);
         assert_eq!(find(key(peer, own, 2, 4789, 7)), Found::NoEnd);
+        let network = |vni| ends.v4().network(&key(peer, own, 0, 4789, vni));
+        assert_eq!(network(7), Some(Network { origin: 0, group: 3, learns: false }));
+        assert_eq!(network(9), Some(Network { origin: 0, group: 0, learns: true }));
+        assert_eq!(network(8), None);
         assert!(ends.has_groups() && !TunnelEnds::default().has_groups());
         assert_eq!(TunnelEnds::default().v4().find(&key(peer, own, 0, 4789, 7)), Found::NoEnd);
     }

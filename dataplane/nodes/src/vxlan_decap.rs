@@ -7,10 +7,13 @@
 //! Cost: the outer headers and the inner Ethernet header are one line over IPv4, which the routing node has in its cache. A packet of the
 //! same tunnel as the one before it takes that one's answer; others cost one look into a small hash table.
 
+mod arrival;
 mod packet;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use paceline_buf::{Packet, VECTOR_SIZE, Vector, VnetHdr};
-use paceline_graph::{Context, Found, Hop, Interface, Node, Reason, TunnelKey};
+use paceline_graph::{Context, Found, Hop, Interface, Network, Node, Reason, TunnelKey};
 use paceline_wire::ecn;
 use paceline_wire::ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN};
 use paceline_wire::ipv4::DONT_FRAGMENT;
@@ -46,6 +49,8 @@ struct Run<'a> {
     v4: TunnelKey<u32>,
     v6: TunnelKey<u128>,
     index: u16,
+    /// Where they came in.
+    rx: u16,
     interface: Option<&'a Interface>,
     /// Its first hop.
     hop: Hop,
@@ -68,6 +73,7 @@ impl Node for VxlanDecap {
             v4: TunnelKey::default(),
             v6: TunnelKey::default(),
             index: u16::MAX,
+            rx: u16::MAX,
             interface: None,
             hop: Hop::NOWHERE,
             packets: 0,
@@ -103,18 +109,20 @@ impl<'a> Run<'a> {
     #[inline(always)]
     fn take(&mut self, cx: &Context<'a>, packet: &mut Packet) -> Result<Hop, Reason> {
         if let Some((key, outer)) = plain_v4(packet) {
-            if key != self.v4 || self.interface.is_none() {
+            if key != self.v4 || packet.rx != self.rx || self.interface.is_none() {
                 let Some(found) = cx.snapshot.tunnels.v4().tunnel(&key) else { return self.slow(cx, packet) };
                 self.turn_to(cx, found);
                 (self.v4, self.v6) = (key, TunnelKey::default());
+                self.admit(cx, packet, || (cx.snapshot.tunnels.v4().network(&key), v4(key.source())))?;
             }
             return self.open::<{ HEADER_LEN + ipv4::MIN_LEN }>(packet, &outer);
         }
         if let Some((key, outer)) = plain_v6(packet) {
-            if key != self.v6 || self.interface.is_none() {
+            if key != self.v6 || packet.rx != self.rx || self.interface.is_none() {
                 let Some(found) = cx.snapshot.tunnels.v6().tunnel(&key) else { return self.slow(cx, packet) };
                 self.turn_to(cx, found);
                 (self.v4, self.v6) = (TunnelKey::default(), key);
+                self.admit(cx, packet, || (cx.snapshot.tunnels.v6().network(&key), v6(key.source())))?;
             }
             return self.open::<{ HEADER_LEN + ipv6::HEADER_LEN }>(packet, &outer);
         }
@@ -131,6 +139,24 @@ impl<'a> Run<'a> {
         self.index = index;
         self.interface = cx.snapshot.interface(index);
         self.hop = self.interface.and_then(|i| i.input.first().copied()).unwrap_or(Hop::NOWHERE);
+    }
+
+    /// Checks where a packet of the tunnel came in, of whose network and sender is asked only if it must be.
+    #[inline(always)]
+    fn admit(
+        &mut self,
+        cx: &Context<'_>,
+        packet: &Packet,
+        of: impl FnOnce() -> (Option<Network>, IpAddr),
+    ) -> Result<(), Reason> {
+        self.rx = u16::MAX;
+        let is_origin =
+            |interface: &Interface| interface.tunnel.as_ref().is_some_and(|t| t.origin == packet.rx);
+        if !self.interface.is_some_and(is_origin) {
+            check(cx, packet, of())?;
+        }
+        self.rx = packet.rx;
+        Ok(())
     }
 
     /// Counts what came by the tunnel.
@@ -197,9 +223,16 @@ impl<'a> Run<'a> {
     #[cold]
     fn slow(&mut self, cx: &Context<'a>, packet: &mut Packet) -> Result<Hop, Reason> {
         let Some(read) = packet::read(packet) else { return otherwise(packet) };
-        let (found, is_end) = match &read.key {
-            Origin::V4(key) => (cx.snapshot.tunnels.v4().find(key), cx.snapshot.tunnels.v4().is_end(key)),
-            Origin::V6(key) => (cx.snapshot.tunnels.v6().find(key), cx.snapshot.tunnels.v6().is_end(key)),
+        let tunnels = &cx.snapshot.tunnels;
+        let (found, is_end, from) = match &read.key {
+            Origin::V4(key) => {
+                let from = (tunnels.v4().network(key), v4(key.source()));
+                (tunnels.v4().find(key), tunnels.v4().is_end(key), from)
+            }
+            Origin::V6(key) => {
+                let from = (tunnels.v6().network(key), v6(key.source()));
+                (tunnels.v6().find(key), tunnels.v6().is_end(key), from)
+            }
         };
         if !is_end {
             return otherwise(packet);
@@ -210,6 +243,9 @@ impl<'a> Run<'a> {
         let outer = read.outer.ok_or(Reason::TunnelHeader)?;
         if outer.flags & 0x08 == 0 {
             return Err(Reason::VxlanFlags);
+        }
+        if from.0.is_some() {
+            check(cx, packet, from)?;
         }
         match found {
             Found::Tunnel(index) => {
@@ -235,6 +271,26 @@ impl<'a> Run<'a> {
             Found::NoNetwork | Found::NoEnd => Err(Reason::UnknownVni),
         }
     }
+}
+
+fn v4(address: u32) -> IpAddr {
+    Ipv4Addr::from_bits(address).into()
+}
+
+fn v6(address: u128) -> IpAddr {
+    Ipv6Addr::from_bits(address).into()
+}
+
+/// Checks where a packet came in, by its network and sender.
+#[cold]
+fn check(
+    cx: &Context<'_>,
+    packet: &Packet,
+    (network, source): (Option<Network>, IpAddr),
+) -> Result<(), Reason> {
+    let is_right = network
+        .is_some_and(|network| arrival::is_right(cx.snapshot, packet.rx, packet.domain, network, source));
+    if is_right { Ok(()) } else { Err(Reason::TunnelIngress) }
 }
 
 /// Where a packet goes that is no tunnel's.

@@ -115,6 +115,54 @@ fn what_is_no_tunnel_s_goes_on_as_without_them() {
 }
 
 #[test]
+fn only_where_the_ends_are_do_packets_come_in() {
+    for v6 in [false, true] {
+        let inner = frame(1, 2, 64);
+        let from = |last| encapsulated(&mut switch(v6, last, 2), &inner);
+        let mut rig = switch(v6, 2, 1);
+        let punt = Arc::new(ArrayQueue::new(4));
+        rig.snapshot.punt = Some(Arc::clone(&punt));
+        let mut refused = 0;
+        let mut is_let_in = |rig: &mut Rig, rx, remote, bytes: &[u8]| {
+            set(rig, &Tunnel { learns: true, ..tunnel(v6, 2, remote) });
+            let is_in = !rig.send(rx, bytes).is_empty();
+            refused += u64::from(!is_in);
+            assert_eq!(rig.drops(hop::VXLAN_DECAP, Reason::TunnelIngress), refused);
+            is_in
+        };
+        // The way to end 1 leaves by the one port, to end 16 by the second, to 14 by both, to 7 nowhere.
+        assert!(is_let_in(&mut rig, UNDERLAY, 1, &from(1)));
+        assert!(!is_let_in(&mut rig, SECOND, 1, &from(1)));
+        assert!(is_let_in(&mut rig, UNDERLAY, 7, &from(7)), "the end's own interface asks for no way");
+        assert!(!is_let_in(&mut rig, SECOND, 16, &from(16)), "isolated, as a container is");
+        rig.snapshot.l2_out[SECOND as usize].zone = Zone::new(0, false).internal();
+        assert!(!is_let_in(&mut rig, SECOND, 16, &from(16)), "internal");
+        rig.snapshot.l2_out[SECOND as usize].zone = Zone::default();
+        assert!(is_let_in(&mut rig, SECOND, 16, &from(16)));
+        assert!(is_let_in(&mut rig, SECOND, 14, &from(14)), "one of equal paths");
+        assert!(!is_let_in(&mut rig, SECOND, 1, &from(1)) && !is_let_in(&mut rig, SECOND, 7, &from(7)));
+        // Nor does control hear of strangers from there; nor do options help.
+        assert!(!is_let_in(&mut rig, SECOND, 9, &from(1)));
+        assert!(punt.is_empty());
+        if !v6 {
+            let mut bytes = from(1);
+            bytes.splice(34..34, [1; 8]);
+            (bytes[14], bytes[17]) = (0x47, bytes[17] + 8);
+            paceline_wire::ipv4::fill_checksum(&mut bytes[14..42]);
+            assert!(is_let_in(&mut rig, UNDERLAY, 1, &bytes) && !is_let_in(&mut rig, SECOND, 1, &bytes));
+        }
+        // In one vector the one does not speak for the other.
+        set(&mut rig, &tunnel(v6, 2, 1));
+        let bytes = from(1);
+        assert_eq!(rig.send_all(UNDERLAY, &[(&bytes, None), (&bytes, None)]).len(), 2);
+        // A stranger by a port that the way to it leaves by is heard.
+        set(&mut rig, &Tunnel { learns: true, ..tunnel(v6, 2, 9) });
+        assert_eq!(rig.send(SECOND, &from(16)), []);
+        rig.release(vec![punt.pop().expect("punted")]);
+    }
+}
+
+#[test]
 fn congestion_in_the_tunnel_is_told_inside() {
     for (v6, inner_v6) in [(false, false), (false, true), (true, false), (true, true)] {
         let mut rig = switch(v6, 2, 1);
@@ -163,6 +211,8 @@ fn a_group_is_flooded_to_and_heard() {
         assert_eq!(far.send(UNDERLAY, &out[0].1), [(PORT, frame(1, 255, 64))]);
         let macs = &far.snapshot.bridges[0].macs;
         assert_eq!(macs.reader().lookup(0x0200_0000_0001, macs.hash(0x0200_0000_0001)), Some(TUNNEL));
+        // The group's own interface need not be the way to its senders.
+        assert_eq!(far.send(SECOND, &out[0].1), [(PORT, frame(1, 255, 64))]);
         // Other groups, and other packets for this one, are nobody's.
         let mut other = out[0].1.clone();
         other[if v6 { 57 } else { 37 }] ^= 1;

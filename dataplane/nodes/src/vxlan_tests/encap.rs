@@ -179,7 +179,7 @@ fn a_loop_of_tunnels_ends() {
     rib4.insert("192.0.2.2/32".parse().expect("a prefix"), 1).expect("room");
     let (fib4, fib6) = (Arc::clone(rib4.fib()), Arc::clone(&rig.snapshot.vrfs[0].fib6));
     rig.snapshot.vrfs.push(Vrf { name: "far".into(), fib4, fib6 });
-    let (near, far) = (tunnel(false, 1, 2), Tunnel { vrf: 1, ..tunnel(false, 2, 1) });
+    let (near, far) = (tunnel(false, 1, 2), Tunnel { vrf: 1, origin: 5, ..tunnel(false, 2, 1) });
     let interface = rig.snapshot.interfaces[6].as_mut().expect("there");
     interface.tunnel = Some(Arc::new(far.clone()));
     rig.snapshot.tunnels = TunnelEnds::new([(TUNNEL, &near), (6, &far)].into_iter());

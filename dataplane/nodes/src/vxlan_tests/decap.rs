@@ -151,10 +151,6 @@ fn only_where_the_ends_are_do_packets_come_in() {
             paceline_wire::ipv4::fill_checksum(&mut bytes[14..42]);
             assert!(is_let_in(&mut rig, UNDERLAY, 1, &bytes) && !is_let_in(&mut rig, SECOND, 1, &bytes));
         }
-        // In one vector the one does not speak for the other.
-        set(&mut rig, &tunnel(v6, 2, 1));
-        let bytes = from(1);
-        assert_eq!(rig.send_all(UNDERLAY, &[(&bytes, None), (&bytes, None)]).len(), 2);
         // A stranger by a port that the way to it leaves by is heard.
         set(&mut rig, &Tunnel { learns: true, ..tunnel(v6, 2, 9) });
         assert_eq!(rig.send(SECOND, &from(16)), []);

@@ -121,7 +121,9 @@ impl Domains {
                 }
             }
         }
-        old.into_values().for_each(|domain| self.numbers.give(domain.number));
+        for domain in old.into_values() {
+            self.numbers.give(domain.number);
+        }
         (list, places)
     }
 
@@ -316,7 +318,9 @@ mod tests {
         assert_eq!(names(&domains.configure(&named(&["a", "b", "c", "n"]), index).0), ["c", "n", "a", "b"]);
         // A table of another size is the same domain.
         let mut resized = named(&["a", "b", "c", "n"]);
-        resized.values_mut().for_each(|spec| spec.mac_limit = 200);
+        for spec in resized.values_mut() {
+            spec.mac_limit = 200;
+        }
         assert_eq!(names(&domains.configure(&resized, index).0), ["c", "n", "a", "b"]);
     }
 

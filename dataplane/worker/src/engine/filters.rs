@@ -94,7 +94,9 @@ impl Filtering {
         } else {
             let (before, clock) = (self.flows.as_deref(), SessionClock::default());
             let mut flows = Flows::new(topology.sessions, workers, stateful, before, clock)?;
-            renewed.iter().for_each(|number| flows.renew(*number));
+            for number in &renewed {
+                flows.renew(*number);
+            }
             Some(Arc::new(flows))
         };
         let mut groups = BTreeMap::new();

@@ -273,6 +273,8 @@ mod tests {
         rig.snapshot.l2_out[1].zone = Zone::new(3, false);
         dropped(&mut rig, 0, &frame(1, 2, 64), Reason::SplitHorizon);
         assert_eq!(rig.ports(0, &frame(1, 255, 64)), [2]);
+        rig.snapshot.bridges[0] = paceline_graph::Bridge::vacant();
+        dropped(&mut rig, 0, &frame(1, 2, 64), Reason::NoBridge);
         rig.snapshot.bridges.clear();
         dropped(&mut rig, 0, &frame(1, 2, 64), Reason::NoBridge);
     }

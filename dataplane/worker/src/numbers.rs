@@ -53,7 +53,9 @@ impl Numbers {
 
     /// Lets a second pass, in which every worker took what waited for it.
     pub(crate) fn second(&mut self) {
-        self.resting.iter_mut().for_each(|(_, seconds)| *seconds += 1);
+        for (_, seconds) in &mut self.resting {
+            *seconds += 1;
+        }
     }
 }
 

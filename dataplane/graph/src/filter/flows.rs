@@ -1,5 +1,6 @@
 //! Flows that stateful policies have permitted, and what is told about them.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,6 +33,10 @@ pub struct Flows {
     pub workers: usize,
     /// The number of this configuration, which sessions are held against.
     pub generation: u16,
+    /// Configurations so far, of which the generation is the lower half.
+    count: u64,
+    /// By interface: the configuration from which on its number is that of what it is now. None: always.
+    since: BTreeMap<u16, u64>,
     clock: SessionClock,
     seed: u64,
     /// What waits to be told.
@@ -56,7 +61,7 @@ pub struct FlowCounters {
     pub expired: Count,
     /// Sessions that made way for others.
     pub reclaimed: Count,
-    /// Sessions that a new configuration did not allow any more.
+    /// Sessions that a new configuration did not allow any more, or that were another interface's.
     pub flushed: Count,
     /// Sessions not begun: the table was full.
     pub table_full: Count,
@@ -122,6 +127,8 @@ impl Flows {
             spec,
             workers,
             generation: before.map_or(1, |flows| flows.generation.wrapping_add(1)),
+            count: before.map_or(1, |flows| flows.count + 1),
+            since: before.map(|flows| flows.since.clone()).unwrap_or_default(),
             clock: before.map_or(clock, |flows| flows.clock.clone()),
             seed: before.map_or_else(|| RandomState::new().hash_one(3_u64), |flows| flows.seed),
             log: before.map_or_else(
@@ -174,7 +181,19 @@ impl Flows {
         }
     }
 
-    /// A session, unless it is too old.
+    /// Says that the number of an interface is another one's from this configuration on: sessions that it has from before are over,
+    /// each with its next packet.
+    pub fn renew(&mut self, interface: u16) {
+        self.since.insert(interface, self.count);
+    }
+
+    /// Whether a session of a configuration before this one is of who had the number of its interface then.
+    fn is_of_another(&self, interface: u16, generation: u16) -> bool {
+        let age = u64::from(self.generation.wrapping_sub(generation));
+        self.since.get(&interface).is_some_and(|since| age > self.count - since)
+    }
+
+    /// A session, unless it is too old, or of an interface that is not there any more.
     pub fn find<'a, T: Address>(
         &self,
         table: &'a FlowTable<T>,
@@ -185,6 +204,12 @@ impl Flows {
         if self.timeouts().left(session.state(), now).is_none() {
             table.sessions.remove(session.slot());
             table.counters.expired.add(1);
+            return None;
+        }
+        let generation = session.state().generation;
+        if generation != self.generation && self.is_of_another(flow.scope, generation) {
+            table.sessions.remove(session.slot());
+            table.counters.flushed.add(1);
             return None;
         }
         Some(session)

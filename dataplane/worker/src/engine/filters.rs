@@ -1,6 +1,6 @@
 //! Filters: from what control wants to what workers use, and what they show of themselves.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,11 +15,19 @@ use paceline_nodes::Features;
 use paceline_tables::{Address, RouteError};
 
 use super::{Engine, EngineError};
-use crate::spec::{FilterSpec, PolicySpec, Topology};
+use crate::spec::{FilterSpec, PolicySpec, Topology, VlanSpec};
 use crate::view::{FilterView, FlowEventView, FlowSessionView, FlowsView, RuleView, protocol_name};
 
 /// Policies as they are wanted, and compiled.
 type Policies = Vec<(Arc<PolicySpec>, Arc<Policy>)>;
+
+/// What an interface is to filters beside their rules: its number, bridges with the VLANs that it has there, and its routing table.
+#[derive(Default, PartialEq, Eq)]
+struct Spot {
+    number: Option<u16>,
+    bridges: Vec<(String, VlanSpec)>,
+    vrf: Option<String>,
+}
 
 /// Filters, and what they were made from.
 #[derive(Default)]
@@ -27,6 +35,10 @@ pub(super) struct Filtering {
     filters: BTreeMap<String, FilterSpec>,
     wanted_groups: BTreeMap<String, BTreeMap<IpNet, u32>>,
     sessions: SessionSpec,
+    /// Where interfaces with filters are.
+    spots: BTreeMap<String, Spot>,
+    /// Numbers that were given to other interfaces since they were looked at.
+    renewed: BTreeSet<u16>,
     policies: Policies,
     groups: BTreeMap<String, GroupTable>,
     guards: BTreeMap<String, Arc<Guard>>,
@@ -38,8 +50,18 @@ pub(super) struct Filtering {
 impl Filtering {
     /// Compiles what a topology wants. After an error what workers use is as it was before, but for identities of hosts that had
     /// none, if it is memory that there was not: those that found room have them.
-    fn prepare(&mut self, topology: &Topology, workers: usize) -> Result<(), FilterError> {
-        let is_same = self.filters == topology.filters
+    fn prepare(
+        &mut self,
+        topology: &Topology,
+        workers: usize,
+        index: impl Fn(&str) -> Option<u16>,
+    ) -> Result<(), FilterError> {
+        let spots = spots(topology, index);
+        let numbers = spots.values().filter_map(|spot| spot.number);
+        let renewed: Vec<u16> = numbers.filter(|number| self.renewed.contains(number)).collect();
+        let is_same = renewed.is_empty()
+            && self.spots == spots
+            && self.filters == topology.filters
             && self.wanted_groups == topology.groups
             && self.sessions == topology.sessions;
         if is_same {
@@ -71,7 +93,11 @@ impl Filtering {
             None
         } else {
             let (before, clock) = (self.flows.as_deref(), SessionClock::default());
-            Some(Arc::new(Flows::new(topology.sessions, workers, stateful, before, clock)?))
+            let mut flows = Flows::new(topology.sessions, workers, stateful, before, clock)?;
+            for number in &renewed {
+                flows.renew(*number);
+            }
+            Some(Arc::new(flows))
         };
         let mut groups = BTreeMap::new();
         for (name, wanted) in &topology.groups {
@@ -90,7 +116,8 @@ impl Filtering {
         (self.policies, self.guards, self.flows) = (policies, guards, flows);
         self.filters.clone_from(&topology.filters);
         self.wanted_groups.clone_from(&topology.groups);
-        self.sessions = topology.sessions;
+        (self.sessions, self.spots) = (topology.sessions, spots);
+        self.renewed.retain(|number| !renewed.contains(number));
         Ok(())
     }
 
@@ -132,6 +159,11 @@ impl Filtering {
             }
         }
         (self.policers, self.storms) = (all, storms);
+    }
+
+    /// Says that a number is another interface's from now on.
+    pub(super) fn renew(&mut self, number: u16) {
+        self.renewed.insert(number);
     }
 
     /// What workers share.
@@ -182,6 +214,25 @@ fn find(policies: &[(Arc<PolicySpec>, Arc<Policy>)], spec: &Arc<PolicySpec>) -> 
     policies.iter().find(is).map(|(_, policy)| Arc::clone(policy))
 }
 
+/// Where interfaces with filters are.
+fn spots(topology: &Topology, index: impl Fn(&str) -> Option<u16>) -> BTreeMap<String, Spot> {
+    let spot = |name: &String| Spot {
+        number: index(name),
+        bridges: Vec::new(),
+        vrf: topology.routed.get(name).map(|routed| routed.vrf.clone()),
+    };
+    let mut spots: BTreeMap<String, Spot> =
+        topology.filters.keys().map(|name| (name.clone(), spot(name))).collect();
+    for (bridge, spec) in &topology.bridges {
+        for (name, member) in &spec.members {
+            if let Some(spot) = spots.get_mut(name) {
+                spot.bridges.push((bridge.clone(), member.vlan.clone()));
+            }
+        }
+    }
+    spots
+}
+
 /// The features that filters need.
 pub(super) fn features(spec: Option<&FilterSpec>, features: Features) -> Features {
     let Some(spec) = spec else { return features };
@@ -202,7 +253,12 @@ pub(super) fn features(spec: Option<&FilterSpec>, features: Features) -> Feature
 impl Engine {
     /// Compiles the filters of the topology.
     pub(super) fn prepare_filters(&mut self) -> Result<(), EngineError> {
-        Ok(self.filtering.prepare(&self.topology, self.workers.len())?)
+        let numbers: HashMap<Arc<str>, u16> = (0..)
+            .zip(&self.interfaces)
+            .filter_map(|(at, i)| Some((Arc::clone(&i.as_ref()?.name), at)))
+            .collect();
+        let index = |name: &str| numbers.get(name).copied();
+        Ok(self.filtering.prepare(&self.topology, self.workers.len(), index)?)
     }
 
     /// Policies by interface and direction, with what their rules have decided. Interfaces with one policy show the sum of all.

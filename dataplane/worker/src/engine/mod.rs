@@ -429,6 +429,7 @@ impl Engine {
         if index == self.interfaces.len() {
             self.interfaces.push(None);
         }
+        self.filtering.renew(index as u16);
         Ok(index as u16)
     }
 

@@ -160,3 +160,51 @@ fn what_cannot_be_changes_nothing() {
     assert!(arrives(&a, &datagram(2, 1, (1, 6))));
     full_again(engine);
 }
+
+#[test]
+fn flows_of_an_interface_are_not_those_of_the_next_one_with_its_number() {
+    for workers in [1, 2] {
+        let mut engine = engine(workers, Mode::Adaptive);
+        let [a, b] = ["a", "b"].map(|name| attach(&mut engine, name));
+        // What a host begins goes out and is answered; of what comes in otherwise, port 7 alone.
+        let mut topology = filtered(policy("p", vec![rule("open", Verdict::Permit, 7)], Verdict::Deny));
+        let filter = topology.filters.get_mut("a").expect("there");
+        filter.input = Some(policy("all", Vec::new(), Verdict::Permit));
+        engine.configure(topology.clone()).expect("configured");
+        a.send(&datagram(1, 2, (5, 9)));
+        assert!(arrives(&b, &datagram(1, 2, (5, 9))));
+        b.send(&datagram(2, 1, (9, 5)));
+        assert!(arrives(&a, &datagram(2, 1, (9, 5))), "an answer");
+        // Another host, with the same names, numbers, addresses and filters.
+        engine.detach("a").expect("detached");
+        let a = attach(&mut engine, "a");
+        engine.configure(topology).expect("configured");
+        b.send(&datagram(2, 1, (9, 5)));
+        b.send(&datagram(2, 1, (9, 7)));
+        assert!(arrives(&a, &datagram(2, 1, (9, 7))), "it did not ask for the one before");
+        // It begins the same flow itself.
+        a.send(&datagram(1, 2, (5, 9)));
+        assert!(arrives(&b, &datagram(1, 2, (5, 9))));
+        b.send(&datagram(2, 1, (9, 5)));
+        assert!(arrives(&a, &datagram(2, 1, (9, 5))), "an answer");
+        full_again(engine);
+    }
+}
+
+#[test]
+fn flows_are_held_against_the_rules_again_when_their_interface_is_elsewhere() {
+    let mut engine = engine(1, Mode::Adaptive);
+    let _peers = ["a", "b"].map(|name| attach(&mut engine, name));
+    let before = filtered(policy("p", Vec::new(), Verdict::Permit));
+    engine.configure(before.clone()).expect("configured");
+    let generation = |engine: &Engine| engine.filtering.flows().map(|flows| flows.generation);
+    let first = generation(&engine);
+    engine.configure(before.clone()).expect("configured");
+    assert_eq!(generation(&engine), first, "nothing has changed");
+    let mut apart = before;
+    let bridge = apart.bridges.remove("br").expect("there");
+    apart.bridges.insert("other".into(), bridge);
+    engine.configure(apart).expect("configured");
+    assert_ne!(generation(&engine), first);
+    full_again(engine);
+}

@@ -1,6 +1,7 @@
 //! Tunnels to other ends that are not configured, made when those send something, and ended when they are silent for long.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::routing::{Server, Stranger};
 use crate::spec::{BridgeSpec, Topology, TunnelSpec};
@@ -28,8 +29,8 @@ fn like<'a>(topology: &'a Topology, stranger: &Stranger) -> Option<(&'a String, 
 }
 
 /// A tunnel to another end.
-fn made(like: &TunnelSpec, stranger: &Stranger) -> TunnelSpec {
-    TunnelSpec { remote: stranger.remote, group_interface: None, learn_peers: None, ..like.clone() }
+fn made(like: &TunnelSpec, remote: IpAddr) -> TunnelSpec {
+    TunnelSpec { remote, group_interface: None, learn_peers: None, ..like.clone() }
 }
 
 impl Engine {
@@ -47,7 +48,8 @@ impl Engine {
                 continue;
             }
             tracing::info!(tunnel = own, "a tunnel to an end that sent something");
-            let learned = Learned { spec: made(spec, stranger), like: name.clone(), packets: 0, silent_s: 0 };
+            let learned =
+                Learned { spec: made(spec, stranger.remote), like: name.clone(), packets: 0, silent_s: 0 };
             self.learned.insert(own, learned);
             has_changed = true;
         }
@@ -104,16 +106,8 @@ impl Engine {
                 (&spec.vrf, &spec.local, &spec.remote, &spec.port, &spec.vni)
                     == (vrf, local, remote, port, vni)
             });
-            let is_like =
-                tunnels.get(&learned.like).filter(|like| like.learn_peers.is_some()).is_some_and(|like| {
-                    let spec = TunnelSpec {
-                        remote: *remote,
-                        group_interface: None,
-                        learn_peers: None,
-                        ..like.clone()
-                    };
-                    spec == learned.spec
-                });
+            let like = tunnels.get(&learned.like).filter(|like| like.learn_peers.is_some());
+            let is_like = like.is_some_and(|like| made(like, *remote) == learned.spec);
             is_like && !is_configured && !tunnels.contains_key(name)
         });
     }

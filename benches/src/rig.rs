@@ -101,7 +101,14 @@ impl Rig {
             let nat = index == SINK && snapshot.nat.is_some();
             let filter = filter.filter(|_| index == SOURCE).cloned();
             let (acl_input, capabilities) = (filter.is_some(), Capabilities::ALL);
-            let features = Features { routed, nat, acl_input, capabilities, ..Features::default() };
+            let vxlan_bypass = routed
+                && snapshot
+                    .interfaces
+                    .iter()
+                    .flatten()
+                    .any(|i| i.tunnel.as_ref().is_some_and(|t| t.origin == index));
+            let features =
+                Features { routed, nat, acl_input, vxlan_bypass, capabilities, ..Features::default() };
             let (input, output) = paceline_nodes::arcs(index, features);
             snapshot.set_interface(
                 index,

@@ -71,7 +71,7 @@ pub use source_check::SourceCheck;
 pub use storm::StormControl;
 pub use vlan_input::VlanInput;
 pub use vlan_output::VlanOutput;
-pub use vxlan_decap::VxlanDecap;
+pub use vxlan_decap::{VxlanBypass, VxlanDecap};
 pub use vxlan_encap::VxlanEncap;
 
 macro_rules! nodes {
@@ -113,56 +113,58 @@ nodes! {
     SOURCE_CHECK = 8: SourceCheck::default(), "source-check";
     /// Lowers the segment size of TCP handshakes that come in.
     MSS_CLAMP_INPUT = 9: MssClamp::input(), "mss-clamp-input";
+    /// Takes the headers of tunnels off that end at the interface they came in by.
+    VXLAN_BYPASS = 10: VxlanBypass::default(), "vxlan-bypass";
     /// Learns the source and finds the port of the destination.
-    L2_BRIDGE = 10: L2Bridge::default(), "l2-bridge";
+    L2_BRIDGE = 11: L2Bridge::default(), "l2-bridge";
     /// Sends a copy to every port of the domain.
-    L2_FLOOD = 11: L2Flood, "l2-flood";
+    L2_FLOOD = 12: L2Flood, "l2-flood";
     /// Routes IPv4 packets, and takes those of routed interfaces first.
-    IP4_ROUTE = 12: Route::<Ip4>::default(), "ip4-route";
+    IP4_ROUTE = 13: Route::<Ip4>::default(), "ip4-route";
     /// Routes IPv6 packets.
-    IP6_ROUTE = 13: Route::<Ip6>::default(), "ip6-route";
+    IP6_ROUTE = 14: Route::<Ip6>::default(), "ip6-route";
     /// Tells senders why their packets cannot be routed.
-    ICMP_ERROR = 14: IcmpError::default(), "icmp-error";
+    ICMP_ERROR = 15: IcmpError::default(), "icmp-error";
     /// Cuts IPv4 packets that are too long for their next hop.
-    IP4_FRAGMENT = 15: Ip4Fragment::default(), "ip4-fragment";
+    IP4_FRAGMENT = 16: Ip4Fragment::default(), "ip4-fragment";
     /// Leads IPv4 packets for outside addresses to inside hosts.
-    NAT44_OUT2IN = 16: Translate::<Ip4, false>::default(), "nat44-out2in";
+    NAT44_OUT2IN = 17: Translate::<Ip4, false>::default(), "nat44-out2in";
     /// Leads IPv6 packets for outside addresses to inside hosts.
-    NAT66_OUT2IN = 17: Translate::<Ip6, false>::default(), "nat66-out2in";
+    NAT66_OUT2IN = 18: Translate::<Ip6, false>::default(), "nat66-out2in";
     /// Gives leaving IPv4 packets outside addresses, and takes those of outside interfaces first.
-    NAT44_IN2OUT = 18: Translate::<Ip4, true>::default(), "nat44-in2out";
+    NAT44_IN2OUT = 19: Translate::<Ip4, true>::default(), "nat44-in2out";
     /// Gives leaving IPv6 packets outside addresses.
-    NAT66_IN2OUT = 19: Translate::<Ip6, true>::default(), "nat66-in2out";
+    NAT66_IN2OUT = 20: Translate::<Ip6, true>::default(), "nat66-in2out";
     /// Gives control what is for the switch itself.
-    PUNT = 20: Punt::default(), "punt";
+    PUNT = 21: Punt::default(), "punt";
     /// Lowers the segment size of TCP handshakes that leave.
-    MSS_CLAMP_OUTPUT = 21: MssClamp::output(), "mss-clamp-output";
+    MSS_CLAMP_OUTPUT = 22: MssClamp::output(), "mss-clamp-output";
     /// Lets packets out by the interface's policies.
-    ACL_OUTPUT = 22: Acl::<true>::default(), "acl-output";
+    ACL_OUTPUT = 23: Acl::<true>::default(), "acl-output";
     /// Limits what leaves.
-    POLICE_OUTPUT = 23: Police::<true>::default(), "police-output";
+    POLICE_OUTPUT = 24: Police::<true>::default(), "police-output";
     /// Copies what leaves to another interface.
-    MIRROR_OUTPUT = 24: Mirror::<true>::default(), "mirror-output";
+    MIRROR_OUTPUT = 25: Mirror::<true>::default(), "mirror-output";
     /// Ends packets that a policy refuses, and tells their senders.
-    REJECT = 25: Reject::default(), "reject";
+    REJECT = 26: Reject::default(), "reject";
     /// Puts the tag of the domain on.
-    VLAN_OUTPUT = 26: VlanOutput::default(), "vlan-output";
+    VLAN_OUTPUT = 27: VlanOutput::default(), "vlan-output";
     /// Cuts super-packets and fills in checksums.
-    OFFLOAD = 27: Offload::default(), "offload";
+    OFFLOAD = 28: Offload::default(), "offload";
     /// Copies leaving frames to a capture.
-    CAPTURE_OUTPUT = 28: CaptureNode::output(), "capture-output";
+    CAPTURE_OUTPUT = 29: CaptureNode::output(), "capture-output";
     /// Takes what leaves by one end of a pair of interfaces in by the other one.
-    PATCH = 29: Patch::default(), "patch";
+    PATCH = 30: Patch::default(), "patch";
     /// Puts the headers of a tunnel in front of frames.
-    VXLAN_ENCAP = 30: VxlanEncap::default(), "vxlan-encap";
+    VXLAN_ENCAP = 31: VxlanEncap::default(), "vxlan-encap";
     /// Takes the headers of tunnels off.
-    VXLAN_DECAP = 31: VxlanDecap::default(), "vxlan-decap";
+    VXLAN_DECAP = 32: VxlanDecap::default(), "vxlan-decap";
     /// Answers questions for known hosts in place of a flood.
-    NEIGHBOUR_SUPPRESS = 32: NeighbourSuppress::default(), "neighbour-suppress";
+    NEIGHBOUR_SUPPRESS = 33: NeighbourSuppress::default(), "neighbour-suppress";
     /// Joins segments of TCP for a port that takes super-packets.
-    TCP_COALESCE = 33: Coalesce::<Tcp>::default(), "tcp-coalesce";
+    TCP_COALESCE = 34: Coalesce::<Tcp>::default(), "tcp-coalesce";
     /// Joins datagrams of tunnels for a port that takes super-packets.
-    UDP_COALESCE = 34: Coalesce::<Tunnelled>::default(), "udp-coalesce";
+    UDP_COALESCE = 35: Coalesce::<Tunnelled>::default(), "udp-coalesce";
 }
 
 /// The features that an interface uses, which decide its arcs.
@@ -196,6 +198,8 @@ pub struct Features {
     pub patch: bool,
     /// The interface is a tunnel, and has no port.
     pub tunnel: bool,
+    /// The interface is routed, and tunnels end at its addresses.
+    pub vxlan_bypass: bool,
     /// The port is VLAN-aware.
     pub vlan: bool,
     /// A capture is running on it.
@@ -265,6 +269,9 @@ pub fn arcs(interface: u16, features: Features) -> (Box<[Hop]>, Box<[Hop]>) {
     }
     if features.udp_coalesce && can.checksum && can.uso {
         output.push(hop::UDP_COALESCE);
+    }
+    if features.vxlan_bypass {
+        input.push(hop::VXLAN_BYPASS);
     }
     input.push(if features.routed { hop::IP4_ROUTE } else { hop::L2_BRIDGE });
     output.push(if features.patch {

@@ -8,6 +8,7 @@
 //! same tunnel as the one before it takes that one's answer; others cost one look into a small hash table.
 
 mod arrival;
+mod bypass;
 mod packet;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -22,6 +23,7 @@ use paceline_wire::{ipv4, ipv6, udp, vxlan};
 
 use crate::offload::cut_up;
 use crate::{hop, refuse};
+pub use bypass::VxlanBypass;
 use packet::{Origin, Outer};
 
 /// What the routing node leaves in `aux`: the address is the switch's own.
@@ -60,16 +62,9 @@ struct Run<'a> {
     any_to_cut: bool,
 }
 
-/// The hop of a packet that must be cut first.
-const TO_CUT: Hop = hop::VXLAN_DECAP;
-
-impl Node for VxlanDecap {
-    fn name(&self) -> &'static str {
-        "vxlan-decap"
-    }
-
-    fn process(&mut self, cx: &mut Context<'_>, vector: &mut Vector) {
-        let mut run = Run {
+impl Default for Run<'_> {
+    fn default() -> Self {
+        Run {
             v4: TunnelKey::default(),
             v6: TunnelKey::default(),
             index: u16::MAX,
@@ -79,7 +74,20 @@ impl Node for VxlanDecap {
             packets: 0,
             bytes: 0,
             any_to_cut: false,
-        };
+        }
+    }
+}
+
+/// The hop of a packet that must be cut first.
+const TO_CUT: Hop = hop::VXLAN_DECAP;
+
+impl Node for VxlanDecap {
+    fn name(&self) -> &'static str {
+        "vxlan-decap"
+    }
+
+    fn process(&mut self, cx: &mut Context<'_>, vector: &mut Vector) {
+        let mut run = Run::default();
         let is_tracing = cx.is_tracing();
         for (packet, hop) in vector.as_mut_slice().iter_mut().zip(self.hops.iter_mut()) {
             *hop = match run.take(cx, packet) {

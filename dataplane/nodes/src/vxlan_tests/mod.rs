@@ -1,5 +1,6 @@
 //! Frames through tunnels: encapsulation judged by `etherparse`, decapsulation by what went in.
 
+mod bypass;
 mod decap;
 mod encap;
 mod super_packets;

@@ -70,6 +70,7 @@ impl Engine {
         }
         let overlays = self.tunnelled_bridges();
         let mut tunnels = self.usable_tunnels(&legs, &part.vrfs);
+        let origins: HashSet<u16> = tunnels.values().map(|tunnel| tunnel.origin).collect();
         Engine::flood_by_groups(&mut bridges, &tunnels);
         self.translate();
         let is_closed = |index: u16, attached: &Attached| {
@@ -103,9 +104,10 @@ impl Engine {
                     Some((_, routed)) => underlays.contains(&routed.vrf),
                     None => self.bridges.get(&index).is_some_and(|bridge| overlays.contains(bridge)),
                 };
+                let beside = Beside { tunnels: is_beside_tunnels, end: origins.contains(&index) };
                 let spec = self.topology.filters.get(&*attached.name);
                 let filter = self.filtering.filter(&attached.name, |name| numbers.get(name).copied());
-                let mut interface = attached.interface(index, mtu, place, is_beside_tunnels, spec, filter);
+                let mut interface = attached.interface(index, mtu, place, beside, spec, filter);
                 if is_closed(index, attached) {
                     interface.input = Box::default();
                 }
@@ -209,7 +211,8 @@ impl Engine {
     /// A routed interface that there is.
     fn leg(&self, number: u16, name: &str, spec: &RoutedSpec, is_underlay: bool) -> Option<Leg> {
         let attached = self.interfaces.get(number as usize)?.as_ref()?;
-        let features = attached.features(Some(spec), false, is_underlay, self.topology.filters.get(name));
+        let beside = Beside { tunnels: is_underlay, end: false };
+        let features = attached.features(Some(spec), false, beside, self.topology.filters.get(name));
         let (_, output) = paceline_nodes::arcs(number, features);
         Some(Leg {
             name: Arc::clone(&attached.name),
@@ -230,16 +233,25 @@ impl Engine {
 
 const NOWHERE: Place = Place { domain: NO_DOMAIN, vlan: None, zone: Zone::new(0, false) };
 
+/// Which tunnels have to do with an interface.
+#[derive(Clone, Copy)]
+struct Beside {
+    /// There are some in its bridge, or in the table that it is routed by.
+    tunnels: bool,
+    /// Some end at its addresses.
+    end: bool,
+}
+
 impl Attached {
-    /// `routed`: how it is routed, if it is. `is_beside_tunnels`: there are tunnels in its bridge, or in the table it is routed by.
+    /// `routed`: how it is routed, if it is.
     fn features(
         &self,
         routed: Option<&RoutedSpec>,
         vlan: bool,
-        is_beside_tunnels: bool,
+        beside: Beside,
         filter: Option<&FilterSpec>,
     ) -> Features {
-        let joins = is_beside_tunnels && self.is_port();
+        let joins = beside.tunnels && self.is_port();
         let own = Features {
             routed: routed.is_some(),
             nat: routed.is_some_and(|routed| routed.nat),
@@ -247,6 +259,7 @@ impl Attached {
             mss_clamp: routed.is_some_and(|routed| routed.mss_clamp),
             patch: self.peer.is_some(),
             tunnel: self.tunnel.is_some(),
+            vxlan_bypass: beside.end && routed.is_some(),
             vlan,
             capture: self.capture.is_some(),
             tcp_coalesce: joins && routed.is_none(),
@@ -262,12 +275,11 @@ impl Attached {
         index: u16,
         mtu: u32,
         (place, routed): (Place, Option<(L3, &RoutedSpec)>),
-        is_beside_tunnels: bool,
+        beside: Beside,
         spec: Option<&FilterSpec>,
         filter: Option<Arc<Filter>>,
     ) -> Interface {
-        let features =
-            self.features(routed.map(|routed| routed.1), place.vlan.is_some(), is_beside_tunnels, spec);
+        let features = self.features(routed.map(|routed| routed.1), place.vlan.is_some(), beside, spec);
         let (input, output) = paceline_nodes::arcs(index, features);
         Interface {
             name: Arc::clone(&self.name),

@@ -3,6 +3,7 @@
 use crossbeam::queue::ArrayQueue;
 use paceline_buf::VnetHdr;
 use paceline_graph::{Group, Reason, Zone};
+use paceline_wire::arp::Arp;
 use proptest::prelude::*;
 
 use super::*;
@@ -156,6 +157,42 @@ fn only_where_the_ends_are_do_packets_come_in() {
         assert_eq!(rig.send(SECOND, &from(16)), []);
         rig.release(vec![punt.pop().expect("punted")]);
     }
+}
+
+#[test]
+fn a_flood_of_strangers_leaves_room_for_all_else() {
+    let mut rig = switch(false, 2, 1);
+    let queue = Arc::new(ArrayQueue::new(1 << 12));
+    rig.snapshot.punt = Some(Arc::clone(&queue));
+    set(&mut rig, &Tunnel { learns: true, ..tunnel(false, 2, 9) });
+    let packet = encapsulated(&mut switch(false, 1, 2), &frame(1, 2, 64));
+    // From behind a router, as all have its Ethernet address; and then from stations of their own.
+    for round in 0..20_u8 {
+        let strangers: Vec<_> = (0..200_u8)
+            .map(|n| {
+                let mut bytes = packet.clone();
+                bytes[26..30].copy_from_slice(&[198, 51, round, n]);
+                if round >= 10 {
+                    bytes[8..12].copy_from_slice(&[0x55, 0x55, round, n]);
+                }
+                paceline_wire::ipv4::fill_checksum(&mut bytes[14..34]);
+                bytes
+            })
+            .collect();
+        let strangers: Vec<_> = strangers.iter().map(|bytes| (&bytes[..], None)).collect();
+        rig.send_all(UNDERLAY, &strangers);
+    }
+    let (limited, waiting) = (rig.drops(hop::PUNT, Reason::PuntLimit), queue.len() as u64);
+    assert!(limited > 3000 && limited + waiting == 4000, "{limited} and {waiting}");
+    for asker in [mac(1), Mac(0x0655_5555_0f07)] {
+        let mut question = vec![0; 60];
+        let ask = Arp::request(asker, [192, 0, 2, 1], [192, 0, 2, 2]);
+        ask.write(Mac::BROADCAST, &mut question).expect("room");
+        let before = queue.len();
+        rig.send(UNDERLAY, &question);
+        assert_eq!(queue.len(), before + 1, "the router is answered");
+    }
+    rig.release(std::iter::from_fn(|| queue.pop()).collect());
 }
 
 #[test]

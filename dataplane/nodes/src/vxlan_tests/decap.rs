@@ -2,7 +2,10 @@
 
 use crossbeam::queue::ArrayQueue;
 use paceline_buf::VnetHdr;
-use paceline_graph::{Group, Reason, Zone};
+use paceline_graph::filter::{
+    Filter, Flows, MatchSpec, Policy, PolicySpec, RuleSpec, SessionSpec, TierSpec, Verdict,
+};
+use paceline_graph::{Capture, Group, Reason, SessionClock, Zone};
 use paceline_wire::arp::Arp;
 use proptest::prelude::*;
 
@@ -193,6 +196,49 @@ fn a_flood_of_strangers_leaves_room_for_all_else() {
         assert_eq!(queue.len(), before + 1, "the router is answered");
     }
     rig.release(std::iter::from_fn(|| queue.pop()).collect());
+}
+
+/// A capture keeps the packet as it came in, so what lies behind its first bytes is shared with it.
+#[test]
+fn what_was_captured_outside_is_filtered_inside() {
+    let rule = RuleSpec {
+        name: "www".into(),
+        action: Verdict::Permit,
+        matches: MatchSpec { protocol: Some(17), destination_ports: Some(80..=80), ..MatchSpec::default() },
+        ..RuleSpec::default()
+    };
+    let tiers = vec![TierSpec { name: "main".into(), rules: vec![rule], default: Verdict::Pass }];
+    let spec = PolicySpec { name: "wall".into(), tiers, default: Verdict::Deny, stateful: false };
+    let policy = Arc::new(Policy::new(&spec, 1, None).expect("a policy"));
+    let queue = || ArrayQueue::new(16);
+    let capture = Arc::new(Capture { queue: queue(), lost: 0.into(), snap: 65_535 });
+    let mut rig = switch(true, 2, 1);
+    let flows = Flows::new(SessionSpec::default(), 1, false, None, SessionClock::default());
+    rig.snapshot.flows = Some(Arc::new(flows.expect("memory")));
+    let l3 = rig.snapshot.interface(UNDERLAY).expect("there").l3;
+    let features = Features { capabilities: Capabilities::ALL, ..Features::default() };
+    rig.interface(UNDERLAY, Features { routed: true, capture: true, ..features }, |i| {
+        (i.l3, i.mtu, i.capture) = (l3, 1600, Some(Arc::clone(&capture)));
+    });
+    rig.interface(PORT, Features { acl_output: true, ..features }, |i| {
+        i.filter = Some(Arc::new(Filter { policies: [None, Some(policy)], ..Filter::default() }));
+    });
+    for (port, extensions) in [(80, 0), (80, 2), (81, 0), (81, 2)] {
+        let mut inner = ip(true, 0, 9, (7, port), 500);
+        for _ in 0..extensions {
+            inner.splice(54..54, [inner[20], 0, 1, 4, 0, 0, 0, 0]);
+            inner[20] = 60;
+            let len = u16::from_be_bytes([inner[18], inner[19]]) + 8;
+            inner[18..20].copy_from_slice(&len.to_be_bytes());
+        }
+        let bytes = encapsulated(&mut switch(true, 1, 2), &inner);
+        let want = if port == 80 { vec![(PORT, inner)] } else { vec![] };
+        assert_eq!(rig.send(UNDERLAY, &bytes), want, "port {port} behind {extensions} extensions");
+        let packet = capture.queue.pop().expect("captured").packet;
+        assert!(packet.segments().flatten().eq(&bytes));
+        rig.release(vec![packet]);
+    }
+    assert_eq!(rig.drops(hop::ACL_OUTPUT, Reason::AclDeny), 2);
 }
 
 #[test]

@@ -164,7 +164,29 @@ fn tunnels_come_and_go_while_packets_pass() {
         engine.configure(spec(std::slice::from_ref(&stays))).expect("configured");
         assert!(engine.tunnel_views().len() == 1 && engine.macs(None).iter().all(|m| m.interface != "?"));
     }
-    assert_eq!(engine.interfaces.len(), 4, "numbers are used again");
+    full_again(engine);
+}
+
+/// A packet may wait for another worker, or with control, with the number of a tunnel that has gone meanwhile.
+#[test]
+fn the_number_of_a_tunnel_rests_before_another_interface_has_it() {
+    let mut engine = engine(1, Mode::Adaptive);
+    let (_a, _u) = (attach(&mut engine, "a"), attach(&mut engine, "u"));
+    let with = |last| spec(&[("stays", tunnel(false, 7, 2)), (&format!("t{last}"), tunnel(false, 7, last))]);
+    let number = |engine: &Engine, name: &str| engine.find(name).expect("there");
+    engine.configure(with(3)).expect("configured");
+    assert_eq!(number(&engine, "t3"), 3);
+    // One goes and another comes, a port goes and another comes: they have numbers that nobody had.
+    engine.configure(with(4)).expect("configured");
+    assert_eq!(number(&engine, "t4"), 4);
+    engine.detach("a").expect("detached");
+    let _b = attach(&mut engine, "b");
+    assert_eq!(number(&engine, "b"), 5);
+    rest(&mut engine);
+    engine.configure(with(5)).expect("configured");
+    assert_eq!(number(&engine, "t5"), 3, "by now all of its packets are gone");
+    let _c = attach(&mut engine, "c");
+    assert_eq!((number(&engine, "c"), engine.interfaces.len()), (0, 6));
     full_again(engine);
 }
 

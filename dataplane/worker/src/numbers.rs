@@ -36,6 +36,17 @@ impl Numbers {
     /// tunnel, and turns of workers elsewhere.
     pub(crate) const REST: u32 = 10;
 
+    /// How many numbers there are.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.into()
+    }
+
+    /// How many of them could be taken now.
+    pub(crate) fn left(&self) -> usize {
+        let rested = self.resting.iter().filter(|(_, seconds)| *seconds >= Self::REST).count();
+        usize::from(self.limit - self.count) + rested
+    }
+
     /// A number for a new owner. `None` if all are in use or rest.
     pub(crate) fn take(&mut self) -> Option<u16> {
         self.again().or_else(|| self.fresh())
@@ -86,8 +97,9 @@ mod tests {
         assert_eq!(numbers.take(), Some(2));
         numbers.quiet();
         (1..Numbers::REST).for_each(|_| numbers.second());
-        assert_eq!(numbers.again(), None);
+        assert_eq!((numbers.again(), numbers.left()), (None, usize::from(NO_DOMAIN) - 3));
         numbers.second();
+        assert_eq!(numbers.left(), usize::from(NO_DOMAIN) - 2);
         assert_eq!([numbers.take(), numbers.take()], [Some(0), Some(3)]);
     }
 

@@ -228,7 +228,7 @@ impl Engine {
         let Some(first) = ports.first().filter(|_| queues <= workers) else {
             return Err(EngineError::Queues { name: name.into(), queues, workers });
         };
-        let interface = self.vacant()?;
+        let interface = self.vacant().map_err(|error| self.make_way(error))?;
         let index = usize::from(interface);
         let (kind, capabilities, mac) =
             (first.kind(), first.capabilities(), first.station().map(Mac::from_octets));
@@ -323,7 +323,7 @@ impl Engine {
         if let Err(error) = made.and_then(|()| self.prepare_filters()) {
             // What was made for it goes with the next change.
             self.topology = before;
-            return Err(error);
+            return Err(self.make_way(error));
         }
         self.keep_learned();
         for attached in self.interfaces.iter_mut().flatten().filter(|attached| attached.is_port()) {

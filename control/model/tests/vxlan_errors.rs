@@ -1,7 +1,9 @@
 //! What a user sees of wrong VXLAN segments in a configuration file.
 
+mod common;
+
+use paceline_model::Config;
 use paceline_model::config::Host;
-use paceline_model::{Config, ConfigError};
 
 /// Bridges with and without VLANs, an underlay, an uplink and a segment that are right, in front of what is wrong.
 const FILE: &str = r#"
@@ -28,16 +30,9 @@ peers = ["192.0.2.2"]
 "#;
 
 /// The only message for `[[vxlan]]` with this text behind [`FILE`], with its line in it.
+#[track_caller]
 fn only(text: &str) -> String {
-    let whole = format!("{FILE}[[vxlan]]\n{text}");
-    let problems = match Config::parse("test.toml", &whole, &Host::default()) {
-        Ok(_) => Vec::new(),
-        Err(ConfigError::Problems { problems, .. }) => problems,
-        Err(other) => panic!("{other}"),
-    };
-    assert_eq!(problems.len(), 1, "{text}\n{problems:#?}");
-    let (line, own) = (|at: usize| whole[..at].matches('\n').count(), FILE.matches('\n').count());
-    format!("{}: {}", line(problems[0].span.start) - own, problems[0].message)
+    common::only_behind(&format!("{FILE}[[vxlan]]\n"), text)
 }
 
 #[test]
@@ -78,7 +73,10 @@ fn each_wrong_segment_has_its_message() {
             &["ttl = 0"],
             "5: invalid value: integer `0`, expected a whole number from 1 to 255, or \"inherit\"",
         ),
-        (&["dscp = 'high'"], "5: invalid value: string \"high\", expected a whole number from 0 to 63, or"),
+        (
+            &["dscp = 'high'"],
+            "5: invalid value: string \"high\", expected a whole number from 0 to 63, or",
+        ),
         (
             &["neighbours = [{ address = '10.0.0.9', mac = '02:00:00:00:00:09', peer = '192.0.2.9' }]"],
             "5: VXLAN 2: neighbour 10.0.0.9: peer 192.0.2.9 must be one of peers",
@@ -126,7 +124,6 @@ fn an_underlay_is_named_by_an_address_that_one_interface_has() {
 #[test]
 fn names_of_tunnels_are_nobody_else_s() {
     let text = "port = [{ name = 'vxlan:1:192.0.2.2', kind = 'null' }]";
-    let error = Config::parse("test.toml", text, &Host::default()).unwrap_err();
-    let ConfigError::Problems { problems, .. } = error else { panic!("{error}") };
-    assert!(problems[0].message.contains("are those of VXLAN tunnels"), "{problems:?}");
+    let problem = common::only(text);
+    assert!(problem.message.contains("are those of VXLAN tunnels"), "{problem:?}");
 }

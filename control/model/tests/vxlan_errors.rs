@@ -75,8 +75,9 @@ fn each_wrong_segment_has_its_message() {
         ),
         (
             &["dscp = 'high'"],
-            "5: invalid value: string \"high\", expected a whole number from 0 to 63, or",
+            "5: invalid value: string \"high\", expected a code point from 0 to 63, \"cs0\" to",
         ),
+        (&["dscp = 64"], "5: invalid value: integer `64`, expected a code point from 0 to 63, \"cs0\" to"),
         (
             &["neighbours = [{ address = '10.0.0.9', mac = '02:00:00:00:00:09', peer = '192.0.2.9' }]"],
             "5: VXLAN 2: neighbour 10.0.0.9: peer 192.0.2.9 must be one of peers",
@@ -113,7 +114,7 @@ fn an_underlay_is_named_by_an_address_that_one_interface_has() {
     // The second version of IP of a segment, and one over the uplink's addresses, whatever they are.
     for text in [
         "bridge = 'lan'\nvni = 1\nunderlay = 'p0'\npeers = ['2001:db8::2']",
-        "bridge = 'lan'\nvni = 2\nunderlay = 'eth0'\npeers = ['203.0.113.2']\nttl = 'inherit'\ndscp = 46",
+        "bridge = 'lan'\nvni = 2\nunderlay = 'eth0'\npeers = ['203.0.113.2']\nttl = 'inherit'\ndscp = 'ef'",
         "bridge = 'vlans'\nvlan = 10\nvni = 10\nlocal = '192.0.2.1'\ngroup = '239.0.0.1'",
     ] {
         let whole = format!("{FILE}[[vxlan]]\n{text}");

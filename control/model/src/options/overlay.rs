@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Given, NetworkOptions, OptionError};
+use super::{Given, NetworkOptions, OptionError, link};
 use crate::config::{DEFAULT_MTU, MIN_MTU};
 use crate::network::Mode;
 use crate::overlay::{Overlay, OverlayError, Part, Vni, Vtep};
@@ -23,6 +23,11 @@ pub(super) mod names {
 
 /// [`names::ALL`], in words.
 const ALLOWED: &str = "vni, underlay, peers, group, learn_peers, port, ttl, outer_dscp and checksum";
+
+/// A reader of numbers that knows the word for none.
+fn or_inherit(read: impl Fn(&str) -> Option<u8>) -> impl Fn(&str) -> Option<Option<u8>> {
+    move |text| if text == "inherit" { Some(None) } else { read(text).map(Some) }
+}
 
 /// The segment that is asked for, if the mode is that.
 pub(super) fn overlay(given: &Given<'_>, mode: Mode) -> Result<Option<Overlay>, OptionError> {
@@ -48,12 +53,7 @@ pub(super) fn overlay(given: &Given<'_>, mode: Mode) -> Result<Option<Overlay>, 
     let peers = given.one(names::PEERS, peers, "addresses of other hosts, as 192.0.2.2,192.0.2.3")?;
     let group = given.one(names::GROUP, address, "a multicast address, as 239.0.0.42")?;
     let port = |text: &str| text.parse().ok().filter(|port| *port > 0);
-    let within = |least: u8, most: u8| {
-        move |text: &str| match text {
-            "inherit" => Some(None),
-            _ => text.parse().ok().filter(|number| (least..=most).contains(number)).map(Some),
-        }
-    };
+    let ttl = |text: &str| text.parse().ok().filter(|ttl| *ttl > 0);
     Ok(Some(Overlay {
         vni,
         local,
@@ -62,8 +62,14 @@ pub(super) fn overlay(given: &Given<'_>, mode: Mode) -> Result<Option<Overlay>, 
         group,
         learn_peers: given.flag(names::LEARN_PEERS)?.unwrap_or(group.is_some()),
         port: given.one(names::PORT, port, "a UDP port from 1 to 65535")?.unwrap_or(Overlay::PORT),
-        ttl: given.one(names::TTL, within(1, 255), "1 to 255, or inherit")?.unwrap_or(Some(Overlay::TTL)),
-        dscp: given.one(names::OUTER_DSCP, within(0, 63), "0 to 63, or inherit")?.unwrap_or(Some(0)),
+        ttl: given.one(names::TTL, or_inherit(ttl), "1 to 255, or inherit")?.unwrap_or(Some(Overlay::TTL)),
+        dscp: given
+            .one(
+                names::OUTER_DSCP,
+                or_inherit(link::dscp),
+                "a number from 0 to 63, cs0 to cs7, af11 to af43, ef, or inherit",
+            )?
+            .unwrap_or(Some(0)),
         checksum: given.flag(names::CHECKSUM)?,
     }))
 }

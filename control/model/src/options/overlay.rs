@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Given, NetworkOptions, OptionError, link};
-use crate::config::{DEFAULT_MTU, MIN_MTU};
+use crate::config::MIN_MTU;
 use crate::network::Mode;
 use crate::overlay::{Overlay, OverlayError, Part, Vni, Vtep};
 
@@ -75,34 +75,38 @@ pub(super) fn overlay(given: &Given<'_>, mode: Mode) -> Result<Option<Overlay>, 
 }
 
 impl NetworkOptions {
-    /// The largest Ethernet payload of the network: in mode `overlay` what fits a packet of this end, which the caller finds.
-    /// `given`: the option.
-    pub(super) fn settle_mtu(
-        &mut self,
-        given: Option<u16>,
+    /// The MTU of an overlay that is to be what fits a packet of its underlay.
+    pub(super) const WHAT_FITS: u16 = 0;
+
+    /// What is [asked for](Self::asked), with the largest Ethernet payload of the network: in mode `overlay` what fits a packet of
+    /// this end, which the caller finds.
+    ///
+    /// # Errors
+    /// An overlay without an end here, or whose MTU does not fit.
+    pub fn settled(
+        mut self,
         vtep: impl FnOnce(&Overlay) -> Result<Vtep, OverlayError>,
-    ) -> Result<(), OptionError> {
-        let Some(overlay) = &self.overlay else {
-            self.mtu = given.unwrap_or(DEFAULT_MTU);
-            return Ok(());
-        };
+    ) -> Result<Self, OptionError> {
+        let Some(overlay) = &self.overlay else { return Ok(self) };
         let wrong = |error: OverlayError| OptionError::Ends { part: error.part(overlay), error };
         if let Some(error) = overlay.problems().into_iter().next() {
             return Err(wrong(error));
         }
         let vtep = vtep(overlay).map_err(wrong)?;
         let most = vtep.payload();
-        if let Some(mtu) = given.filter(|mtu| *mtu > most) {
+        if self.mtu > most {
             let right = format!(
                 "a number from {MIN_MTU} to {most}: underlay {} takes {} bytes, of which VXLAN needs {}",
                 vtep.interface,
                 vtep.mtu,
                 vtep.overhead()
             );
-            return Err(OptionError::Value { name: "mtu".into(), value: mtu.to_string(), right });
+            return Err(OptionError::Value { name: "mtu".into(), value: self.mtu.to_string(), right });
         }
-        self.mtu = given.unwrap_or(most);
-        Ok(())
+        if self.mtu == Self::WHAT_FITS {
+            self.mtu = most;
+        }
+        Ok(self)
     }
 }
 

@@ -67,6 +67,10 @@ fn each_wrong_segment_has_its_message() {
         (&["local = '10.0.0.1'"], "5: VXLAN 2: 10.0.0.1: must be an address of underlay p0"),
         (&["underlay = 'eth0'", "local = '192.0.2.1'"], "5: VXLAN 2: local is what uplink eth0 has for its"),
         (&["underlay = 'eth0'", "group = '239.0.0.1'"], "5: VXLAN 2: group 239.0.0.1: uplink eth0 is shared"),
+        (
+            &["underlay = 'eth0'", "port = 40000"],
+            "5: VXLAN 2: port 40000: is among nat_ports 40000-49999 of uplink eth0, which inside hosts appear under",
+        ),
         (&["mtu = 1451"], "5: VXLAN 2: mtu is 1451, must be at most 1450: underlay p0 takes 1500 bytes"),
         (&["mtu = 67"], "5: invalid value: integer `67`, expected a whole number from 68 to 65535"),
         (

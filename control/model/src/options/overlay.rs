@@ -117,5 +117,6 @@ pub(super) fn option(part: Part) -> &'static str {
         Part::Local | Part::Underlay => "underlay",
         Part::Peer(_) => "peers",
         Part::Group => "group",
+        Part::Port => "port",
     }
 }

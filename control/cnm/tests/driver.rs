@@ -298,6 +298,19 @@ async fn an_overlay_has_what_fits_its_underlay() {
     let made = plugin.control.model().networks["n1"].options.clone();
     let overlay = made.overlay.expect("it is one");
     assert_eq!((made.mtu, overlay.vni.get(), overlay.peers.len()), (1450, 42, 2));
+    // Nor does it matter what has become of the underlay since.
+    for mtu in [Some(9000), Some(1400), None] {
+        plugin.control.set_underlay(mtu);
+        plugin.done(&call("CreateNetwork"), &network("n1", &options, "10.77.0.0/24")).await;
+        assert_eq!(plugin.control.model().networks["n1"].options.mtu, 1450);
+    }
+    let mut given = options.clone();
+    given["mtu"] = json!("1450");
+    for other in [network("n1", &given, "10.77.0.0/24"), network("n1", &options, "10.78.0.0/24")] {
+        let error = plugin.refused(&call("CreateNetwork"), &other).await;
+        assert!(error.contains("exists already"), "{error}");
+    }
+    plugin.control.set_underlay(Some(1500));
     // Another segment under the same ID is another network.
     let other = json!({ "mode": "overlay", "vni": "43", "underlay": "eth0", "peers": "192.0.2.2" });
     let answer = plugin.call(&call("CreateNetwork"), &network("n1", &other, "10.77.0.0/24")).await;

@@ -84,7 +84,13 @@ impl Control for Docker {
     }
 
     fn vtep(&self, overlay: &Overlay) -> Result<Vtep, OverlayError> {
-        overlay.vtep(self.switch.config(), &self.switch.uplinks())
+        let (config, uplinks) = (self.switch.config(), self.switch.uplinks());
+        let vtep = overlay.vtep(config, &uplinks)?;
+        let place = overlay.place_on_host(config, &uplinks);
+        match place.and_then(|place| self.switch.publisher(place)) {
+            Some(by) => Err(OverlayError::Published { port: overlay.port, by }),
+            None => Ok(vtep),
+        }
     }
 
     fn is_sandbox(&self, path: &Path) -> bool {

@@ -1,10 +1,13 @@
 //! Published ports of containers, on the host: held, so that nobody else has them.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::MutexGuard;
 
 use paceline_cnm::DriverError;
 use paceline_host::{Ports, Target};
-use paceline_model::{Endpoint, EndpointId, GatewayMode, Model, PortRequest, PublishedPort};
+use paceline_model::config::Vxlan;
+use paceline_model::{Endpoint, EndpointId, GatewayMode, Model, PortRequest, Protocol, PublishedPort};
 
 use crate::Switch;
 
@@ -19,10 +22,33 @@ impl Switch {
         requests: &[PortRequest],
     ) -> Result<Vec<PublishedPort>, DriverError> {
         let target = self.model(|model| model.endpoints.get(id).map(|endpoint| target(model, endpoint)));
+        let ends = self.ends_on_host();
         let mut ports = self.ports();
         self.forget_ports(&mut ports);
+        ports.carry(ends);
         let settled = ports.reserve(id, target.unwrap_or_default(), requests);
         settled.map_err(|(port, why)| DriverError::Port { port, why: why.into() })
+    }
+
+    /// UDP ports of tunnels at addresses that published ports are at as well.
+    fn ends_on_host(&self) -> BTreeSet<SocketAddr> {
+        let (config, uplinks) = (self.config(), self.uplinks());
+        let of_networks: Vec<_> = self.model(|model| {
+            model.networks.values().filter_map(|network| network.options.overlay.clone()).collect()
+        });
+        let all = config.vxlans.iter().map(Vxlan::overlay).chain(of_networks);
+        all.filter_map(|overlay| overlay.place_on_host(config, &uplinks)).collect()
+    }
+
+    /// Who has published a UDP port at an address of the host.
+    pub(crate) fn publisher(&self, at: SocketAddr) -> Option<EndpointId> {
+        let is_it = |port: &PublishedPort| {
+            port.protocol == Protocol::Udp && port.host_port == at.port() && port.is_at(at.ip())
+        };
+        self.model(|model| {
+            let found = model.endpoints.values().find(|endpoint| held(model, endpoint).iter().any(is_it));
+            found.map(|endpoint| endpoint.id.clone())
+        })
     }
 
     /// Gives back what is held for an endpoint.

@@ -71,6 +71,9 @@ pub enum PortsError {
         /// Who published it.
         by: EndpointId,
     },
+    /// The switch has it on an uplink.
+    #[error("{0}: is VXLAN's at that address: publish another port, or at another address")]
+    Carried(String),
     /// A range, or all that may be chosen from.
     #[error("{0}: all of these ports are in use: publish others")]
     NoneFree(String),

@@ -96,6 +96,14 @@ pub struct PortRequest {
     pub port: u16,
 }
 
+impl PublishedPort {
+    /// Whether it is published at this address of the host.
+    pub fn is_at(&self, address: IpAddr) -> bool {
+        self.host_ip
+            .is_none_or(|ip| ip == address || ip.is_unspecified() && ip.is_ipv4() == address.is_ipv4())
+    }
+}
+
 impl PortRequest {
     /// The published port that has this port of the host.
     pub fn with(self, host_port: u16) -> PublishedPort {
@@ -207,5 +215,12 @@ mod tests {
         let any = PortRequest { host_ip: "::1".parse().ok(), host_ports: None, ..request };
         assert_eq!(any.to_string(), "[::1]:any->80/tcp");
         assert!(any.is_met_by(any.with(1)) && !any.is_met_by(published));
+        let at = |host_ip: Option<&str>, address: &str| {
+            let host_ip = host_ip.map(|ip| ip.parse().unwrap());
+            PublishedPort { host_ip, ..published }.is_at(address.parse().unwrap())
+        };
+        assert!(at(None, "192.0.2.1") && at(None, "::1") && at(Some("0.0.0.0"), "192.0.2.1"));
+        assert!(at(Some("192.0.2.1"), "192.0.2.1") && !at(Some("192.0.2.1"), "192.0.2.2"));
+        assert!(!at(Some("0.0.0.0"), "::1") && at(Some("::"), "::1"));
     }
 }

@@ -194,6 +194,15 @@ impl NetworkOptions {
         options: &BTreeMap<String, String>,
         vtep: impl FnOnce(&Overlay) -> Result<Vtep, OverlayError>,
     ) -> Result<Self, OptionError> {
+        Self::asked(options)?.settled(vtep)
+    }
+
+    /// The same as it is asked for: where the MTU of an overlay is left to be what fits, it is 0. Two such compare, whatever has
+    /// become of the underlay in between.
+    ///
+    /// # Errors
+    /// As of [`parse`](Self::parse), but for ends.
+    pub fn asked(options: &BTreeMap<String, String>) -> Result<Self, OptionError> {
         let all = names::ALL.iter().chain(&overlay::names::ALL).flat_map(|names| *names);
         let all = all.chain(&link::NAMES);
         let known = |name: &str| tolerated(name) || all.clone().any(|other| *other == name);
@@ -211,11 +220,11 @@ impl NetworkOptions {
         let uplink = |text: &str| if text == "host" { Some(None) } else { text.parse().ok().map(Some) };
         let default = Self::default();
         let mode = given.one(names::MODE, mode, "bridge or overlay")?.unwrap_or_default();
-        let given_mtu = given.one(names::MTU, mtu, &mtu_right)?;
-        let mut parsed = Self {
+        let usual_mtu = if mode == Mode::Overlay { Self::WHAT_FITS } else { default.mtu };
+        let asked = Self {
             mode,
             attach: given.one(names::ATTACH, |text| text.parse().ok(), "tap, veth or afxdp")?,
-            mtu: default.mtu,
+            mtu: given.one(names::MTU, mtu, &mtu_right)?.unwrap_or(usual_mtu),
             masquerade: given.flag(names::MASQUERADE)?.unwrap_or(default.masquerade),
             icc: given.flag(names::ICC)?.unwrap_or(default.icc),
             gateway_ipv4: given.gateway(names::GATEWAY_IPV4)?,
@@ -231,12 +240,11 @@ impl NetworkOptions {
             labels: labels(options)?,
             link: LinkOptions::parse(options)?,
         };
-        if parsed.overlay.is_some() && !parsed.icc {
+        if asked.overlay.is_some() && !asked.icc {
             let why = "an overlay is for containers to reach each other";
             return Err(OptionError::NoOverlay { name: "icc=false", why });
         }
-        parsed.settle_mtu(given_mtu, vtep)?;
-        Ok(parsed)
+        Ok(asked)
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Interface, Uplink};
-use crate::{BridgeName, Config, PortName, Uplinks, VrfName};
+use crate::{BridgeName, Config, EndpointId, Interval, PortName, Uplinks, VrfName};
 
 /// A VXLAN network identifier: which segment. 1 to 16777215, as the field has 24 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -113,6 +113,23 @@ impl Overlay {
         problems
     }
 
+    /// What is wrong with it over an uplink, whatever the device is like.
+    pub fn problem_on(&self, uplink: &Uplink) -> Option<OverlayError> {
+        let device = uplink.device.to_string();
+        if let Some(group) = self.group.filter(|_| uplink.shared) {
+            return Some(OverlayError::SharedGroup { group, device });
+        }
+        let (port, ports) = (self.port, uplink.nat_ports);
+        ports.contains(port).then_some(OverlayError::NatPort { port, device, ports })
+    }
+
+    /// The UDP port of this end, where it is at an address that published ports are at as well: that of an uplink.
+    pub fn place_on_host(&self, config: &Config, uplinks: &Uplinks) -> Option<SocketAddr> {
+        let Ok(carrier @ Carrier::Uplink(_)) = self.carrier(config, uplinks) else { return None };
+        let vtep = carrier.vtep(self, config, uplinks).ok()?;
+        Some(SocketAddr::new(vtep.address, self.port))
+    }
+
     /// What has the address of this end. Of uplinks the addresses are not in the configuration: where they are not known, those
     /// that are asked for by name are found all the same.
     ///
@@ -200,8 +217,8 @@ impl Carrier<'_> {
                 let state = uplinks
                     .get(&uplink.device)
                     .ok_or_else(|| OverlayError::Absent { name: uplink.device.to_string() })?;
-                if let Some(group) = overlay.group.filter(|_| uplink.shared) {
-                    return Err(OverlayError::SharedGroup { group, device: uplink.device.to_string() });
+                if let Some(error) = overlay.problem_on(uplink) {
+                    return Err(error);
                 }
                 // On a shared device packets to further addresses are the host's.
                 let own: Vec<_> = state.speaks_from().into_iter().flatten().filter(of_version).collect();
@@ -272,6 +289,8 @@ pub enum Part {
     Peer(usize),
     /// The group.
     Group,
+    /// The UDP port.
+    Port,
 }
 
 /// Why a segment cannot be.
@@ -392,6 +411,26 @@ pub enum OverlayError {
         /// The device.
         device: String,
     },
+    /// A port that translated packets have.
+    #[error(
+        "port {port}: is among nat_ports {ports} of uplink {device}, which inside hosts appear under at the same address: choose another one"
+    )]
+    NatPort {
+        /// As given.
+        port: u16,
+        /// The device.
+        device: String,
+        /// Those of the uplink.
+        ports: Interval<u16>,
+    },
+    /// A port that leads to a container.
+    #[error("port {port}: is published at the same address, by endpoint {:.12}: choose another one, or remove that container", by.as_str())]
+    Published {
+        /// As given.
+        port: u16,
+        /// Who published it.
+        by: EndpointId,
+    },
 }
 
 impl OverlayError {
@@ -404,6 +443,7 @@ impl OverlayError {
             | Self::Twice { peer: address }
             | Self::Itself { peer: address, .. } => peer(address).unwrap_or(Part::Whole),
             Self::NoGroup { .. } | Self::SharedGroup { .. } => Part::Group,
+            Self::NatPort { .. } | Self::Published { .. } => Part::Port,
             Self::Versions { address } => {
                 let group = overlay.group.filter(|group| group == address).map(|_| Part::Group);
                 peer(address).or(group).unwrap_or(Part::Local)

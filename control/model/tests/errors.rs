@@ -1,30 +1,21 @@
 //! What a user sees of a wrong configuration file.
 
+mod common;
+
 use miette::{GraphicalReportHandler, GraphicalTheme};
+use paceline_model::Config;
 use paceline_model::config::Host;
-use paceline_model::{Config, ConfigError};
 use proptest::prelude::*;
 
 /// All messages, in the order of the file, each behind its line number.
 fn problems(text: &str) -> Vec<String> {
-    let host = Host { cores: Some([0, 1].into()) };
-    match Config::parse("test.toml", text, &host) {
-        Ok(_) => Vec::new(),
-        Err(ConfigError::Problems { problems, .. }) => problems
-            .iter()
-            .map(|problem| {
-                format!("{}: {}", text[..problem.span.start].matches('\n').count() + 1, problem.message)
-            })
-            .collect(),
-        Err(other) => panic!("{other}"),
-    }
+    common::problems(text).iter().map(|problem| common::line(text, problem)).collect()
 }
 
 /// One message, on line 1 or wherever.
+#[track_caller]
 fn only(text: &str) -> String {
-    let problems = problems(text);
-    assert_eq!(problems.len(), 1, "{text}\n{problems:#?}");
-    problems.into_iter().next().unwrap_or_default()
+    common::only_behind("", text)
 }
 
 #[test]

@@ -1,18 +1,15 @@
 //! What a user sees of wrong lists and filters.
 
+mod common;
+
+use paceline_model::Config;
 use paceline_model::config::Host;
-use paceline_model::{Config, ConfigError};
 
 /// The one message, and what it points to.
+#[track_caller]
 fn only(text: &str) -> String {
-    match Config::parse("test.toml", text, &Host::default()) {
-        Ok(_) => panic!("it is accepted: {text}"),
-        Err(ConfigError::Problems { problems, .. }) => {
-            assert_eq!(problems.len(), 1, "{text}\n{problems:#?}");
-            format!("{} @ {}", problems[0].message, &text[problems[0].span.clone()])
-        }
-        Err(other) => panic!("{other}"),
-    }
+    let problem = common::only(text);
+    format!("{} @ {}", problem.message, &text[problem.span])
 }
 
 fn rule(rule: &str) -> String {

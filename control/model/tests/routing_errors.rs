@@ -1,7 +1,9 @@
 //! What a user sees of wrong interfaces and routes in a configuration file.
 
+mod common;
+
+use paceline_model::Config;
 use paceline_model::config::Host;
-use paceline_model::{Config, ConfigError};
 
 /// Ports, a bridge with VLANs and one without, and interfaces that are right, in front of what is wrong.
 const FILE: &str = r#"
@@ -21,16 +23,9 @@ addresses = ["10.0.0.1/24", "10.0.0.9/24", "fd00::1/64", "fe80::1/64"]
 "#;
 
 /// The only message for this text behind [`FILE`], with its line in it.
+#[track_caller]
 fn only(text: &str) -> String {
-    let whole = format!("{FILE}{text}");
-    let problems = match Config::parse("test.toml", &whole, &Host::default()) {
-        Ok(_) => Vec::new(),
-        Err(ConfigError::Problems { problems, .. }) => problems,
-        Err(other) => panic!("{other}"),
-    };
-    assert_eq!(problems.len(), 1, "{text}\n{problems:#?}");
-    let (line, own) = (|at: usize| whole[..at].matches('\n').count(), FILE.matches('\n').count());
-    format!("{}: {}", line(problems[0].span.start) - own + 1, problems[0].message)
+    common::only_behind(FILE, text)
 }
 
 fn expect(cases: &[(&str, &str)]) {

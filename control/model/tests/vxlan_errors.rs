@@ -1,7 +1,9 @@
 //! What a user sees of wrong VXLAN segments in a configuration file.
 
+mod common;
+
+use paceline_model::Config;
 use paceline_model::config::Host;
-use paceline_model::{Config, ConfigError};
 
 /// Bridges with and without VLANs, an underlay, an uplink and a segment that are right, in front of what is wrong.
 const FILE: &str = r#"
@@ -28,16 +30,9 @@ peers = ["192.0.2.2"]
 "#;
 
 /// The only message for `[[vxlan]]` with this text behind [`FILE`], with its line in it.
+#[track_caller]
 fn only(text: &str) -> String {
-    let whole = format!("{FILE}[[vxlan]]\n{text}");
-    let problems = match Config::parse("test.toml", &whole, &Host::default()) {
-        Ok(_) => Vec::new(),
-        Err(ConfigError::Problems { problems, .. }) => problems,
-        Err(other) => panic!("{other}"),
-    };
-    assert_eq!(problems.len(), 1, "{text}\n{problems:#?}");
-    let (line, own) = (|at: usize| whole[..at].matches('\n').count(), FILE.matches('\n').count());
-    format!("{}: {}", line(problems[0].span.start) - own, problems[0].message)
+    common::only_behind(&format!("{FILE}[[vxlan]]\n"), text)
 }
 
 #[test]
@@ -72,13 +67,21 @@ fn each_wrong_segment_has_its_message() {
         (&["local = '10.0.0.1'"], "5: VXLAN 2: 10.0.0.1: must be an address of underlay p0"),
         (&["underlay = 'eth0'", "local = '192.0.2.1'"], "5: VXLAN 2: local is what uplink eth0 has for its"),
         (&["underlay = 'eth0'", "group = '239.0.0.1'"], "5: VXLAN 2: group 239.0.0.1: uplink eth0 is shared"),
+        (
+            &["underlay = 'eth0'", "port = 40000"],
+            "5: VXLAN 2: port 40000: is among nat_ports 40000-49999 of uplink eth0, which inside hosts appear under",
+        ),
         (&["mtu = 1451"], "5: VXLAN 2: mtu is 1451, must be at most 1450: underlay p0 takes 1500 bytes"),
         (&["mtu = 67"], "5: invalid value: integer `67`, expected a whole number from 68 to 65535"),
         (
             &["ttl = 0"],
             "5: invalid value: integer `0`, expected a whole number from 1 to 255, or \"inherit\"",
         ),
-        (&["dscp = 'high'"], "5: invalid value: string \"high\", expected a whole number from 0 to 63, or"),
+        (
+            &["dscp = 'high'"],
+            "5: invalid value: string \"high\", expected a code point from 0 to 63, \"cs0\" to",
+        ),
+        (&["dscp = 64"], "5: invalid value: integer `64`, expected a code point from 0 to 63, \"cs0\" to"),
         (
             &["neighbours = [{ address = '10.0.0.9', mac = '02:00:00:00:00:09', peer = '192.0.2.9' }]"],
             "5: VXLAN 2: neighbour 10.0.0.9: peer 192.0.2.9 must be one of peers",
@@ -115,7 +118,7 @@ fn an_underlay_is_named_by_an_address_that_one_interface_has() {
     // The second version of IP of a segment, and one over the uplink's addresses, whatever they are.
     for text in [
         "bridge = 'lan'\nvni = 1\nunderlay = 'p0'\npeers = ['2001:db8::2']",
-        "bridge = 'lan'\nvni = 2\nunderlay = 'eth0'\npeers = ['203.0.113.2']\nttl = 'inherit'\ndscp = 46",
+        "bridge = 'lan'\nvni = 2\nunderlay = 'eth0'\npeers = ['203.0.113.2']\nttl = 'inherit'\ndscp = 'ef'",
         "bridge = 'vlans'\nvlan = 10\nvni = 10\nlocal = '192.0.2.1'\ngroup = '239.0.0.1'",
     ] {
         let whole = format!("{FILE}[[vxlan]]\n{text}");
@@ -126,7 +129,6 @@ fn an_underlay_is_named_by_an_address_that_one_interface_has() {
 #[test]
 fn names_of_tunnels_are_nobody_else_s() {
     let text = "port = [{ name = 'vxlan:1:192.0.2.2', kind = 'null' }]";
-    let error = Config::parse("test.toml", text, &Host::default()).unwrap_err();
-    let ConfigError::Problems { problems, .. } = error else { panic!("{error}") };
-    assert!(problems[0].message.contains("are those of VXLAN tunnels"), "{problems:?}");
+    let problem = common::only(text);
+    assert!(problem.message.contains("are those of VXLAN tunnels"), "{problem:?}");
 }

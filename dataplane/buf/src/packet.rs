@@ -515,6 +515,10 @@ mod tests {
             assert_eq!(pool.stats().in_use, chunks, "{len} bytes and {tails} tails");
             a.data_mut()[0] = 0xff;
             assert_eq!((bytes(&p), bytes(&b)), (before.clone(), before.clone()));
+            assert!(
+                [&p, &a, &b].iter().all(|one| one.len() == len.min(256)),
+                "headers are in the first segment"
+            );
             assert_eq!((a.rx, a.total_len()), (7, before.len()));
             cache.free(p);
             cache.free(a);

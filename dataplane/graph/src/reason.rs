@@ -87,7 +87,7 @@ reasons! {
     Multicast = "multicast",
     /// The packet is for the switch itself, where nothing takes it.
     NobodyHome = "nobody-home",
-    /// The sender has more packets for the switch itself, or for unknown neighbours, than are taken from one sender.
+    /// There were more packets for control, of the sender or of all, than are taken of their kind.
     PuntLimit = "punt-limit",
     /// More packets for the switch itself, or for unknown neighbours, were waiting than there are places for.
     PuntFull = "punt-full",

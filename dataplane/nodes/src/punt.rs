@@ -11,33 +11,77 @@ use paceline_graph::{Bucket, Context, Node, Reason};
 use paceline_sys::cpu::{tsc, tsc_hz};
 use paceline_wire::ethernet::addresses;
 
-/// Senders that are told apart, by a hash.
-const SENDERS: usize = 4096;
-/// Kinds of packets, whose limits are apart: a flood of one, perhaps from behind a router whose address all of it has, must not
-/// keep that router from being answered.
-const KINDS: usize = 3;
-/// Of [`KINDS`]: ARP and neighbour discovery, and all else that is not routed.
-const ASIDE: usize = 0;
-/// Of [`KINDS`]: packets for the switch's own addresses.
-const OWN: usize = 1;
-/// Of [`KINDS`]: packets whose neighbour is not known.
-const UNKNOWN: usize = 2;
-/// Packets a second of one sender and kind, and how many of them at once.
-const OF_ONE: (u64, u64) = (1000, 200);
-/// The same of all senders, one kind and worker.
-const OF_ALL: (u64, u64) = (20_000, 1000);
+/// Kinds of packets for control. Their allowances are apart: a flood of one, perhaps from behind a router whose address all of it
+/// has, must not keep that router from being answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// ARP and neighbour discovery, and all else that is not routed.
+    Link,
+    /// Packets for the switch's own addresses.
+    Own,
+    /// Packets whose neighbour is not known.
+    Neighbour,
+    /// Packets of tunnels from ends that are not known.
+    Stranger,
+}
+
+impl Kind {
+    fn of(packet: &Packet) -> Kind {
+        match Reason::of(packet.reason) {
+            Reason::NobodyHome => Kind::Own,
+            Reason::NoNeighbour => Kind::Neighbour,
+            Reason::UnknownPeer => Kind::Stranger,
+            _ => Kind::Link,
+        }
+    }
+}
+
+/// What is taken of a kind: packets a second, and how many of them at once.
+struct Limit {
+    /// Of one sender.
+    of_one: (u64, u64),
+    /// Of all senders, by one worker.
+    of_all: (u64, u64),
+}
+
+/// The limit of each [`Kind`], in their order. Of strangers control looks at 64 a second, each by one packet: more are of no use to it.
+const LIMITS: [Limit; 4] = [
+    Limit { of_one: (1000, 200), of_all: (20_000, 1000) },
+    Limit { of_one: (1000, 200), of_all: (20_000, 1000) },
+    Limit { of_one: (1000, 200), of_all: (20_000, 1000) },
+    Limit { of_one: (32, 32), of_all: (64, 64) },
+];
+/// Senders of a kind that are told apart, by a hash.
+const SENDERS: usize = 1024;
+
+/// The allowance of a kind.
+struct Allowance {
+    senders: Box<[Bucket]>,
+    all: Bucket,
+}
+
+impl Allowance {
+    fn new(limit: &Limit, now: u64) -> Allowance {
+        let bucket = |(per_second, burst)| Bucket::new(tsc_hz() / per_second, burst, now);
+        Allowance { senders: vec![bucket(limit.of_one); SENDERS].into(), all: bucket(limit.of_all) }
+    }
+
+    /// Whether a packet is within it.
+    fn take(&mut self, packet: &Packet, now: u64) -> bool {
+        self.senders[sender(packet)].take(now) && self.all.take(now)
+    }
+}
 
 /// The node.
 pub struct Punt {
-    senders: Box<[Bucket]>,
-    all: [Bucket; KINDS],
+    /// By [`Kind`].
+    allowances: [Allowance; LIMITS.len()],
 }
 
 impl Default for Punt {
     fn default() -> Self {
         let now = tsc();
-        let bucket = |(per_second, burst)| Bucket::new(tsc_hz() / per_second, burst, now);
-        Punt { senders: vec![bucket(OF_ONE); SENDERS].into(), all: [bucket(OF_ALL); KINDS] }
+        Punt { allowances: LIMITS.each_ref().map(|limit| Allowance::new(limit, now)) }
     }
 }
 
@@ -53,13 +97,12 @@ impl Node for Punt {
                 let reason = Reason::of(packet.reason);
                 return cx.drop(packet, reason);
             }
-            let kind = kind(&packet);
+            let kind = Kind::of(&packet);
             // What waits for a neighbour holds its buffers for seconds, and a super-packet has many: its sender sends it again.
-            if kind == UNKNOWN && packet.is_chained() {
+            if kind == Kind::Neighbour && packet.is_chained() {
                 return cx.drop(packet, Reason::NoNeighbour);
             }
-            let sender = &mut self.senders[sender(&packet, kind)];
-            if !sender.take(now) || !self.all[kind].take(now) {
+            if !self.allowances[kind as usize].take(&packet, now) {
                 return cx.drop(packet, Reason::PuntLimit);
             }
             let name = Reason::of(packet.reason).name();
@@ -71,19 +114,9 @@ impl Node for Punt {
     }
 }
 
-fn kind(packet: &Packet) -> usize {
-    match Reason::of(packet.reason) {
-        Reason::NobodyHome => OWN,
-        Reason::NoNeighbour => UNKNOWN,
-        _ => ASIDE,
-    }
-}
-
-/// The place of a packet's sender: its MAC address, the interface that it is behind, and the kind of packet.
-fn sender(packet: &Packet, kind: usize) -> usize {
+/// The place of a packet's sender: its MAC address, and the interface that it is behind.
+fn sender(packet: &Packet) -> usize {
     let mac = addresses(packet.data()).map_or(0, |(_, source)| source.0);
     // Fibonacci hashing: the high bits of the product depend on all bits of the address.
-    ((mac ^ u64::from(packet.rx) << 48 ^ (kind as u64) << 60).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52)
-        as usize
-        % SENDERS
+    ((mac ^ u64::from(packet.rx) << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % SENDERS
 }

@@ -69,17 +69,25 @@ fn run(cx: &Context<'_>, packets: &mut [Packet], hops: &mut [Hop]) {
     let Some((interface, tunnel)) = interface.and_then(|i| Some((i, i.tunnel.as_deref()?))) else {
         return refuse_all(packets, hops, Reason::TunnelDown);
     };
-    if let Some(counters) = interface.counters.get(cx.worker()) {
-        counters.tx_packets.add(packets.len() as u64);
-        counters.tx_bytes.add(packets.iter().map(|packet| packet.total_len() as u64).sum());
-    }
-    match Way::of(cx, tunnel) {
+    let sent = match Way::of(cx, tunnel) {
         Ok(way) if tunnel.local.is_ipv4() => {
-            encapsulate::<{ Tunnel::LEN_V4 }>(cx, tunnel, &way, packets, hops);
+            encapsulate::<{ Tunnel::LEN_V4 }>(cx, tunnel, &way, packets, hops)
         }
         Ok(way) => encapsulate::<{ Tunnel::LEN_V6 }>(cx, tunnel, &way, packets, hops),
-        Err(reason) => refuse_all(packets, hops, reason),
+        Err(reason) => return refuse_all(packets, hops, reason),
+    };
+    if let Some(counters) = interface.counters.get(cx.worker()) {
+        counters.tx_packets.add(sent.packets);
+        counters.tx_bytes.add(sent.bytes);
     }
+}
+
+/// What went into a tunnel.
+#[derive(Default)]
+struct Sent {
+    packets: u64,
+    /// Of the frames inside.
+    bytes: u64,
 }
 
 /// Where packets of a tunnel go.
@@ -154,7 +162,7 @@ impl Onward {
     }
 }
 
-/// Puts `LEN` bytes of headers in front of packets.
+/// Puts `LEN` bytes of headers in front of packets. Those that had no fault.
 #[inline(always)]
 fn encapsulate<const LEN: usize>(
     cx: &Context<'_>,
@@ -162,7 +170,8 @@ fn encapsulate<const LEN: usize>(
     way: &Way,
     packets: &mut [Packet],
     hops: &mut [Hop],
-) {
+) -> Sent {
+    let mut sent = Sent::default();
     let (adjacencies, outs) = (&*cx.snapshot.adjacencies, &cx.snapshot.l2_out[..]);
     let mut onward = match way {
         Way::One(onward) => *onward,
@@ -182,10 +191,15 @@ fn encapsulate<const LEN: usize>(
             onward = Onward::of(tunnel, adjacencies, outs, path);
         }
         *hop = match headers.put(packet, tunnel, &inner, source_port, &onward) {
-            Ok(()) => onward.hop,
+            Ok(bytes) => {
+                sent.packets += 1;
+                sent.bytes += bytes as u64;
+                onward.hop
+            }
             Err(reason) => refuse(packet, reason),
         };
     }
+    sent
 }
 
 /// The hash of an outer flow, by which a routing node would choose its path.
@@ -223,7 +237,7 @@ impl<const LEN: usize> Headers<LEN> {
         Headers { bytes, sum: Tunnel::sum_v4(&all).into() }
     }
 
-    /// Puts them in front of a packet, with what is its own.
+    /// Puts them in front of a packet, with what is its own. How long it was before.
     #[inline(always)]
     fn put(
         &self,
@@ -232,8 +246,9 @@ impl<const LEN: usize> Headers<LEN> {
         inner: &Inner,
         source_port: u16,
         onward: &Onward,
-    ) -> Result<(), Reason> {
-        let total = packet.total_len() + LEN - HEADER_LEN;
+    ) -> Result<usize, Reason> {
+        let inner_len = packet.total_len();
+        let total = inner_len + LEN - HEADER_LEN;
         if total > onward.mtu {
             return Err(Reason::TooBig);
         }
@@ -275,7 +290,7 @@ impl<const LEN: usize> Headers<LEN> {
         if tunnel.checksum {
             fill_checksum(packet, tunnel, Self::L4);
         }
-        Ok(())
+        Ok(inner_len)
     }
 
     const IPV6_END: usize = HEADER_LEN + paceline_wire::ipv6::HEADER_LEN;

@@ -6,6 +6,7 @@ use paceline_model::{
     GatewayMode, IfName, IpamData, Model, Network, NetworkId, NetworkOptions, Overlay, OverlayError,
     PortName, Vni, Vtep,
 };
+use serde::Deserialize;
 
 use super::{Control, Driver, DriverError, Settings, Subject};
 use crate::wire::network::{
@@ -41,18 +42,23 @@ impl<C: Control> Driver<C> {
         Ok(Allocation { options: request.options })
     }
 
-    /// `CreateNetwork`.
+    /// `CreateNetwork`. One that is there already is as it was settled then, whatever has become of its underlay, uplink or mirror.
     ///
     /// # Errors
     /// A wrong option; a subnet that overlaps another network's; the ID of another network; the disk; no bridge could be
     /// made, and then there is no network.
     pub async fn create_network(&self, request: CreateNetwork) -> Result<(), DriverError> {
-        let settled = Settled::new(&request, |overlay| self.control.vtep(overlay))?;
-        check_uplink(&settled.options, &self.settings.uplinks)?;
-        check_mirror(&settled.options.link, &self.settings.ports)?;
-        let id = request.network.clone();
+        let asked = Asked::new(&request)?;
+        let (id, own) = (request.network.clone(), request.network.clone());
+        let again = asked.clone();
+        if self.control.edit(move |model| is_there(model, &own, &again)).await? {
+            return self.control.reconcile(Subject::Network(id)).await;
+        }
+        let options = asked.settle(|overlay| self.control.vtep(overlay))?;
+        check_uplink(&options, &self.settings.uplinks)?;
+        check_mirror(&options.link, &self.settings.ports)?;
         let settings = self.settings.clone();
-        let new = self.control.edit(move |model| add(model, request, settled, &settings)).await?;
+        let new = self.control.edit(move |model| add(model, request, asked, options, &settings)).await?;
         let made = self.control.reconcile(Subject::Network(id.clone())).await;
         // The error to tell is that of the creation.
         if made.is_err()
@@ -113,10 +119,10 @@ fn check_uplink(options: &NetworkOptions, uplinks: &[IfName]) -> Result<(), Driv
     Ok(())
 }
 
-/// What a request for a network comes to, by which a repeated one is told from another with the same ID. The text of the
+/// What a request for a network asks for, by which a repeated one is told from another with the same ID. The text of the
 /// request is not: an engine of a later version says the same with more options.
-#[derive(PartialEq)]
-struct Settled {
+#[derive(Clone, PartialEq)]
+struct Asked {
     options: NetworkOptions,
     ipv4: Vec<IpamData>,
     ipv6: Vec<IpamData>,
@@ -124,34 +130,33 @@ struct Settled {
     enable_ipv6: bool,
 }
 
-impl Settled {
-    fn new(
-        request: &CreateNetwork,
-        vtep: impl FnOnce(&Overlay) -> Result<Vtep, OverlayError>,
-    ) -> Result<Self, DriverError> {
-        let options = NetworkOptions::parse(&options::generic(&request.options)?, vtep)?;
-        let settled = Self {
-            options,
+impl Asked {
+    fn new(request: &CreateNetwork) -> Result<Self, DriverError> {
+        Ok(Self {
+            options: NetworkOptions::asked(&options::generic(&request.options)?)?,
             ipv4: subnets(&request.ipv4),
             ipv6: subnets(&request.ipv6),
             internal: options::flag(&request.options, options::INTERNAL)?,
             enable_ipv6: options::flag(&request.options, options::ENABLE_IPV6)?,
-        };
-        let mtu = settled.options.mtu;
-        if settled.enable_ipv6 && mtu < MIN_MTU_IPV6 {
-            return Err(DriverError::MtuForIpv6 { mtu });
-        }
-        Ok(settled)
+        })
     }
 
-    fn of(network: &Network) -> Self {
-        Self {
-            options: network.options.clone(),
-            ipv4: network.ipv4.clone(),
-            ipv6: network.ipv6.clone(),
-            internal: network.internal,
-            enable_ipv6: network.enable_ipv6,
+    /// What the network was asked for by; none if that cannot be read.
+    fn of(network: &Network) -> Option<Self> {
+        let request = CreateNetwork::deserialize(&network.request).ok()?;
+        Self::new(&request).ok()
+    }
+
+    /// The options of a new network.
+    fn settle(
+        &self,
+        vtep: impl FnOnce(&Overlay) -> Result<Vtep, OverlayError>,
+    ) -> Result<NetworkOptions, DriverError> {
+        let options = self.options.clone().settled(vtep)?;
+        if self.enable_ipv6 && options.mtu < MIN_MTU_IPV6 {
+            return Err(DriverError::MtuForIpv6 { mtu: options.mtu });
         }
+        Ok(options)
     }
 }
 
@@ -164,26 +169,35 @@ fn subnets(data: &[wire::network::IpamData]) -> Vec<IpamData> {
     data.iter().filter_map(subnet).collect()
 }
 
+/// Whether a network is there that was asked for in the same way.
+fn is_there(model: &Model, id: &NetworkId, asked: &Asked) -> Result<bool, DriverError> {
+    match model.networks.get(id) {
+        Some(there) if Asked::of(there).as_ref() == Some(asked) => Ok(true),
+        Some(_) => Err(DriverError::NetworkExists(id.clone())),
+        None => Ok(false),
+    }
+}
+
 /// Whether a network was added: not if it was there.
 fn add(
     model: &mut Model,
     request: CreateNetwork,
-    settled: Settled,
+    asked: Asked,
+    options: NetworkOptions,
     settings: &Settings,
 ) -> Result<bool, DriverError> {
     let id = request.network.clone();
-    match model.networks.get(&id) {
-        Some(there) if Settled::of(there) == settled => return Ok(false),
-        Some(_) => return Err(DriverError::NetworkExists(id)),
-        None => {}
+    // Meanwhile it may have been asked for once more.
+    if is_there(model, &id, &asked)? {
+        return Ok(false);
     }
-    if let Some(overlay) = &settled.options.overlay {
+    if let Some(overlay) = &options.overlay {
         refuse_segment(model, overlay.vni, settings)?;
     }
-    for IpamData { pool, .. } in settled.ipv4.iter().chain(&settled.ipv6) {
+    for IpamData { pool, .. } in asked.ipv4.iter().chain(&asked.ipv6) {
         refuse_overlap(model, &id, pool)?;
     }
-    let Settled { options, ipv4, ipv6, internal, enable_ipv6 } = settled;
+    let Asked { ipv4, ipv6, internal, enable_ipv6, .. } = asked;
     let request = serde_json::to_value(request).unwrap_or_default();
     let bridge = model.bridge_name(&id);
     let network = Network { id: id.clone(), bridge, options, ipv4, ipv6, internal, enable_ipv6, request };

@@ -33,6 +33,8 @@ pub struct TestControl {
     gone: Mutex<BTreeSet<PathBuf>>,
     /// Ports of the host that are held for endpoints.
     held: Mutex<BTreeMap<EndpointId, Vec<PublishedPort>>>,
+    /// The MTU of the underlay of overlays, if there is one.
+    underlay: Mutex<Option<u16>>,
 }
 
 impl TestControl {
@@ -44,6 +46,7 @@ impl TestControl {
             failures: Mutex::default(),
             gone: Mutex::default(),
             held: Mutex::default(),
+            underlay: Mutex::new(Some(1500)),
         };
         // As the daemon does after a start.
         let model = control.model();
@@ -70,6 +73,11 @@ impl TestControl {
     /// Ports of the host that are held, in words.
     pub fn held(&self) -> Vec<String> {
         lock(&self.held).values().flatten().map(ToString::to_string).collect()
+    }
+
+    /// Gives the underlay of overlays another MTU, or takes it away.
+    pub fn set_underlay(&self, mtu: Option<u16>) {
+        *lock(&self.underlay) = mtu;
     }
 
     /// Ends a network namespace.
@@ -118,11 +126,15 @@ impl Control for TestControl {
     }
 
     fn vtep(&self, overlay: &Overlay) -> Result<Vtep, OverlayError> {
-        let text = r#"
-            port = [{ name = "eth0", kind = "null" }]
-            interface = [{ port = "eth0", addresses = ["192.0.2.1/24"] }]
-        "#;
-        let config = Config::parse("test", text, &paceline_model::config::Host::default());
+        let text = lock(&self.underlay).map_or_else(String::new, |mtu| {
+            format!(
+                r#"
+                port = [{{ name = "eth0", kind = "null", mtu = {mtu} }}]
+                interface = [{{ port = "eth0", addresses = ["192.0.2.1/24"] }}]
+                "#
+            )
+        });
+        let config = Config::parse("test", &text, &paceline_model::config::Host::default());
         overlay.vtep(&config.expect("it is right"), &Uplinks::new())
     }
 

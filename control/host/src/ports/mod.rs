@@ -10,8 +10,8 @@ mod datagrams;
 mod room;
 mod streams;
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,8 @@ pub struct Ports {
     /// When ports were freed last: their sockets are closed a moment later.
     freed: Option<Instant>,
     room: Arc<Room>,
+    /// UDP ports that do not reach the host's stack, as tunnels end there.
+    carried: BTreeSet<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -88,7 +90,18 @@ impl Ports {
     }
 
     fn with(room: Room) -> Self {
-        Self { held: BTreeMap::new(), next: ANY.0, freed: None, room: Arc::new(room) }
+        Self {
+            held: BTreeMap::new(),
+            next: ANY.0,
+            freed: None,
+            room: Arc::new(room),
+            carried: BTreeSet::new(),
+        }
+    }
+
+    /// Says at which UDP ports tunnels end now: nobody else is given these. What is held already stays.
+    pub fn carry(&mut self, ends: BTreeSet<SocketAddr>) {
+        self.carried = ends;
     }
 
     /// Connections that had to wait for room, and datagrams that were dropped without.
@@ -190,14 +203,16 @@ impl Ports {
             Some(range) => (range.first()..=range.last()).collect(),
         };
         for &candidate in &candidates {
-            match self.bind(protocol, host_ip, candidate) {
-                Err(PortsError::InUse(_) | PortsError::Published { .. }) if candidates.len() > 1 => {}
+            let settled = request.with(candidate);
+            let bound = self.refuse_carried(settled).and_then(|()| self.bind(protocol, host_ip, candidate));
+            match bound {
+                Err(PortsError::InUse(_) | PortsError::Published { .. } | PortsError::Carried(_))
+                    if candidates.len() > 1 => {}
                 Err(error) => return Err(error),
                 Ok(sockets) => {
                     if host_ports.is_none() {
                         self.next = if candidate == ANY.1 { ANY.0 } else { candidate + 1 };
                     }
-                    let settled = PublishedPort { protocol, host_ip, host_port: candidate, port };
                     return Ok((settled, sockets));
                 }
             }
@@ -205,6 +220,17 @@ impl Ports {
         let (first, last) = host_ports.map_or(ANY, |range| (range.first(), range.last()));
         let ip = host_ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         Err(PortsError::NoneFree(format!("{}-{last}/{protocol}", bind::place(ip, first))))
+    }
+
+    /// Refuses a port at which tunnels end.
+    fn refuse_carried(&self, port: PublishedPort) -> Result<(), PortsError> {
+        let is_it = |end: &&SocketAddr| {
+            port.protocol == Protocol::Udp && end.port() == port.host_port && port.is_at(end.ip())
+        };
+        match self.carried.iter().find(is_it) {
+            Some(end) => Err(PortsError::Carried(format!("{end}/udp"))),
+            None => Ok(()),
+        }
     }
 
     /// Binds all sockets of a port.

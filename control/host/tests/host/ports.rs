@@ -59,6 +59,30 @@ fn told(result: Result<Vec<PublishedPort>, (PortRequest, PortsError)>) -> String
 }
 
 #[test]
+fn a_port_of_tunnels_is_not_published() {
+    let Some(net) = host() else { return };
+    inside(&net, async || {
+        let mut ports = Ports::default();
+        let udp =
+            |host_ip, first, last| PortRequest { protocol: Protocol::Udp, ..request(host_ip, first, last) };
+        let before = udp(Some("192.0.2.1"), 4788, 0);
+        ports.reserve(&id("a"), target(), &[before]).expect("published before");
+        let end = |port| SocketAddr::new([192, 0, 2, 1].into(), port);
+        ports.carry([end(4788), end(4789)].into());
+        for host_ip in [None, Some("0.0.0.0"), Some("192.0.2.1")] {
+            assert_eq!(
+                told(ports.reserve(&id("b"), target(), &[udp(host_ip, 4789, 0)])),
+                "192.0.2.1:4789/udp: is VXLAN's at that address: publish another port, or at another address"
+            );
+        }
+        let others = [udp(Some("127.0.0.1"), 4789, 0), udp(None, 4789, 4790), request(None, 4789, 0)];
+        let settled = ports.reserve(&id("b"), target(), &others).expect("elsewhere, and by another protocol");
+        assert_eq!(settled.iter().map(|port| port.host_port).collect::<Vec<_>>(), [4789, 4790, 4789]);
+        ports.reserve(&id("a"), target(), &[before]).expect("it has it already");
+    });
+}
+
+#[test]
 fn a_port_in_use_is_named_and_nothing_is_held() {
     let Some(net) = host() else { return };
     inside(&net, async || {

@@ -1,9 +1,12 @@
 //! Numbers with limits, checked while they are read.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Serializer;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+
+use crate::options::link;
 
 /// A whole number from `MIN` to `MAX`: for `#[serde(deserialize_with)]`. Both must fit `T`.
 pub(super) fn between<'de, D, T, const MIN: u64, const MAX: u64>(deserializer: D) -> Result<T, D::Error>
@@ -27,10 +30,50 @@ where
     between::<_, _, MIN, MAX>(deserializer).map(Some)
 }
 
-/// A whole number from `MIN` to `MAX`, or "inherit" for none: for `#[serde(with)]`.
-pub(super) struct Inherited<const MIN: u64, const MAX: u64>;
+/// What a number can be in whose place may be "inherit".
+pub(super) trait Inheritable {
+    /// In words.
+    const RIGHT: &str;
 
-impl<const MIN: u64, const MAX: u64> Inherited<MIN, MAX> {
+    /// Whether a number is one of them.
+    fn is_one(number: u8) -> bool;
+
+    /// The number that has a name.
+    fn named(_text: &str) -> Option<u8> {
+        None
+    }
+}
+
+/// A time to live.
+pub(super) struct Ttl;
+
+impl Inheritable for Ttl {
+    const RIGHT: &str = "a whole number from 1 to 255";
+
+    fn is_one(number: u8) -> bool {
+        number > 0
+    }
+}
+
+/// A differentiated services code point.
+pub(super) struct CodePoint;
+
+impl Inheritable for CodePoint {
+    const RIGHT: &str = "a code point from 0 to 63, \"cs0\" to \"cs7\", \"af11\" to \"af43\", \"ef\"";
+
+    fn is_one(number: u8) -> bool {
+        number < 64
+    }
+
+    fn named(text: &str) -> Option<u8> {
+        link::dscp(text)
+    }
+}
+
+/// A number, or "inherit" for none: for `#[serde(with)]`.
+pub(super) struct Inherited<T>(PhantomData<T>);
+
+impl<T: Inheritable> Inherited<T> {
     const WORD: &str = "inherit";
 
     #[expect(clippy::ref_option, reason = "it is how serde calls it")]
@@ -43,28 +86,27 @@ impl<const MIN: u64, const MAX: u64> Inherited<MIN, MAX> {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
-        struct NumberOrWord<const MIN: u64, const MAX: u64>;
+        deserializer.deserialize_any(Self(PhantomData))
+    }
+}
 
-        impl<const MIN: u64, const MAX: u64> Visitor<'_> for NumberOrWord<MIN, MAX> {
-            type Value = Option<u8>;
+impl<T: Inheritable> Visitor<'_> for Inherited<T> {
+    type Value = Option<u8>;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a whole number from {MIN} to {MAX}, or \"inherit\"")
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, or \"{}\"", T::RIGHT, Self::WORD)
+    }
 
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Option<u8>, E> {
-                let fits = |number: &u8| (MIN..=MAX).contains(&u64::from(*number));
-                let value = u8::try_from(number).ok().filter(fits);
-                value.map(Some).ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
-            }
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Option<u8>, E> {
+        let value = u8::try_from(number).ok().filter(|number| T::is_one(*number));
+        value.map(Some).ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
+    }
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<Option<u8>, E> {
-                let is_word = text == Inherited::<MIN, MAX>::WORD;
-                if is_word { Ok(None) } else { Err(E::invalid_value(Unexpected::Str(text), &self)) }
-            }
+    fn visit_str<E: Error>(self, text: &str) -> Result<Option<u8>, E> {
+        if text == Self::WORD {
+            return Ok(None);
         }
-
-        deserializer.deserialize_any(NumberOrWord::<MIN, MAX>)
+        T::named(text).map(Some).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
 }
 

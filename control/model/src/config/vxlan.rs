@@ -35,10 +35,10 @@ pub struct Vxlan {
     #[serde(default = "port", deserialize_with = "limits::between::<_, _, 1, 65535>")]
     pub port: u16,
     /// Time to live of outer packets, 1 to 255; none, written "inherit": that of the inner one.
-    #[serde(default = "ttl", with = "limits::Inherited::<1, 255>")]
+    #[serde(default = "ttl", with = "limits::Inherited::<limits::Ttl>")]
     pub ttl: Option<u8>,
-    /// Differentiated services code point of outer packets, 0 to 63; none, written "inherit": that of the inner one.
-    #[serde(default = "dscp", with = "limits::Inherited::<0, 63>")]
+    /// Differentiated services code point of outer packets, 0 to 63 or by name; none, written "inherit": that of the inner one.
+    #[serde(default = "dscp", with = "limits::Inherited::<limits::CodePoint>")]
     pub dscp: Option<u8>,
     /// Whether outer packets have a UDP checksum; none: over IPv6 alone.
     pub checksum: Option<bool>,

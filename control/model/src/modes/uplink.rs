@@ -66,11 +66,7 @@ fn mappings(published: &HostPort, state: &UplinkState) -> Vec<NatMapping> {
         IpAddr::V4(_) => published.ipv4.map(IpAddr::V4),
         IpAddr::V6(_) => published.ipv6.map(IpAddr::V6),
     };
-    let on = |outside: &IpAddr| {
-        port.host_ip
-            .is_none_or(|ip| ip == *outside || ip.is_unspecified() && ip.is_ipv4() == outside.is_ipv4())
-    };
-    let outside = state.speaks_from().into_iter().flatten().filter(on);
+    let outside = state.speaks_from().into_iter().flatten().filter(|outside| port.is_at(*outside));
     let mapping = |outside| {
         Some(NatMapping {
             protocol: port.protocol,

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::{Given, NetworkOptions, OptionError};
-use crate::config::{DEFAULT_MTU, MIN_MTU};
+use super::{Given, NetworkOptions, OptionError, link};
+use crate::config::MIN_MTU;
 use crate::network::Mode;
 use crate::overlay::{Overlay, OverlayError, Part, Vni, Vtep};
 
@@ -23,6 +23,11 @@ pub(super) mod names {
 
 /// [`names::ALL`], in words.
 const ALLOWED: &str = "vni, underlay, peers, group, learn_peers, port, ttl, outer_dscp and checksum";
+
+/// A reader of numbers that knows the word for none.
+fn or_inherit(read: impl Fn(&str) -> Option<u8>) -> impl Fn(&str) -> Option<Option<u8>> {
+    move |text| if text == "inherit" { Some(None) } else { read(text).map(Some) }
+}
 
 /// The segment that is asked for, if the mode is that.
 pub(super) fn overlay(given: &Given<'_>, mode: Mode) -> Result<Option<Overlay>, OptionError> {
@@ -48,12 +53,7 @@ pub(super) fn overlay(given: &Given<'_>, mode: Mode) -> Result<Option<Overlay>, 
     let peers = given.one(names::PEERS, peers, "addresses of other hosts, as 192.0.2.2,192.0.2.3")?;
     let group = given.one(names::GROUP, address, "a multicast address, as 239.0.0.42")?;
     let port = |text: &str| text.parse().ok().filter(|port| *port > 0);
-    let within = |least: u8, most: u8| {
-        move |text: &str| match text {
-            "inherit" => Some(None),
-            _ => text.parse().ok().filter(|number| (least..=most).contains(number)).map(Some),
-        }
-    };
+    let ttl = |text: &str| text.parse().ok().filter(|ttl| *ttl > 0);
     Ok(Some(Overlay {
         vni,
         local,
@@ -62,41 +62,51 @@ pub(super) fn overlay(given: &Given<'_>, mode: Mode) -> Result<Option<Overlay>, 
         group,
         learn_peers: given.flag(names::LEARN_PEERS)?.unwrap_or(group.is_some()),
         port: given.one(names::PORT, port, "a UDP port from 1 to 65535")?.unwrap_or(Overlay::PORT),
-        ttl: given.one(names::TTL, within(1, 255), "1 to 255, or inherit")?.unwrap_or(Some(Overlay::TTL)),
-        dscp: given.one(names::OUTER_DSCP, within(0, 63), "0 to 63, or inherit")?.unwrap_or(Some(0)),
+        ttl: given.one(names::TTL, or_inherit(ttl), "1 to 255, or inherit")?.unwrap_or(Some(Overlay::TTL)),
+        dscp: given
+            .one(
+                names::OUTER_DSCP,
+                or_inherit(link::dscp),
+                "a number from 0 to 63, cs0 to cs7, af11 to af43, ef, or inherit",
+            )?
+            .unwrap_or(Some(0)),
         checksum: given.flag(names::CHECKSUM)?,
     }))
 }
 
 impl NetworkOptions {
-    /// The largest Ethernet payload of the network: in mode `overlay` what fits a packet of this end, which the caller finds.
-    /// `given`: the option.
-    pub(super) fn settle_mtu(
-        &mut self,
-        given: Option<u16>,
+    /// The MTU of an overlay that is to be what fits a packet of its underlay.
+    pub(super) const WHAT_FITS: u16 = 0;
+
+    /// What is [asked for](Self::asked), with the largest Ethernet payload of the network: in mode `overlay` what fits a packet of
+    /// this end, which the caller finds.
+    ///
+    /// # Errors
+    /// An overlay without an end here, or whose MTU does not fit.
+    pub fn settled(
+        mut self,
         vtep: impl FnOnce(&Overlay) -> Result<Vtep, OverlayError>,
-    ) -> Result<(), OptionError> {
-        let Some(overlay) = &self.overlay else {
-            self.mtu = given.unwrap_or(DEFAULT_MTU);
-            return Ok(());
-        };
+    ) -> Result<Self, OptionError> {
+        let Some(overlay) = &self.overlay else { return Ok(self) };
         let wrong = |error: OverlayError| OptionError::Ends { part: error.part(overlay), error };
         if let Some(error) = overlay.problems().into_iter().next() {
             return Err(wrong(error));
         }
         let vtep = vtep(overlay).map_err(wrong)?;
         let most = vtep.payload();
-        if let Some(mtu) = given.filter(|mtu| *mtu > most) {
+        if self.mtu > most {
             let right = format!(
                 "a number from {MIN_MTU} to {most}: underlay {} takes {} bytes, of which VXLAN needs {}",
                 vtep.interface,
                 vtep.mtu,
                 vtep.overhead()
             );
-            return Err(OptionError::Value { name: "mtu".into(), value: mtu.to_string(), right });
+            return Err(OptionError::Value { name: "mtu".into(), value: self.mtu.to_string(), right });
         }
-        self.mtu = given.unwrap_or(most);
-        Ok(())
+        if self.mtu == Self::WHAT_FITS {
+            self.mtu = most;
+        }
+        Ok(self)
     }
 }
 
@@ -107,5 +117,6 @@ pub(super) fn option(part: Part) -> &'static str {
         Part::Local | Part::Underlay => "underlay",
         Part::Peer(_) => "peers",
         Part::Group => "group",
+        Part::Port => "port",
     }
 }

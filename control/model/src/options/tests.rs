@@ -159,13 +159,15 @@ fn an_overlay_has_all_its_options() {
         ("group", "239.0.0.42"),
         ("port", "8472"),
         ("ttl", "inherit"),
-        ("outer_dscp", "46"),
+        ("outer_dscp", "ef"),
         ("checksum", "true"),
     ];
     let options = overlay(&all).unwrap();
     let segment = options.overlay.clone().unwrap();
     assert_eq!((segment.peers.len(), segment.port, segment.ttl, segment.dscp), (2, 8472, None, Some(46)));
     assert!(segment.learn_peers, "where there is a group");
+    let dscp = |text| overlay(&[("outer_dscp", text)]).unwrap().overlay.unwrap().dscp;
+    assert_eq!(["46", "cs6", "af41", "inherit"].map(dscp), [Some(46), Some(48), Some(34), None]);
     let json = serde_json::to_string(&options).unwrap();
     assert_eq!(serde_json::from_str::<NetworkOptions>(&json).unwrap(), options);
 }
@@ -190,7 +192,8 @@ fn what_is_no_overlay_is_refused() {
         (&[("underlay", "192.0.2.9")], "option underlay: 192.0.2.9: must be an address of a routed"),
         (&[("icc", "false")], "option icc=false: goes with mode=bridge only"),
         (&[("ttl", "0")], "option ttl=\"0\": must be 1 to 255, or inherit"),
-        (&[("outer_dscp", "64")], "option outer_dscp=\"64\": must be 0 to 63, or inherit"),
+        (&[("outer_dscp", "64")], "option outer_dscp=\"64\": must be a number from 0 to 63, cs0 to cs7,"),
+        (&[("outer_dscp", "af44")], "option outer_dscp=\"af44\": must be a number from 0 to 63, cs0 to cs7,"),
         (&[("port", "0")], "option port=\"0\": must be a UDP port from 1 to 65535"),
     ] {
         let error = overlay(others).unwrap_err();

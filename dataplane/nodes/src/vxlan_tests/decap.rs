@@ -2,7 +2,11 @@
 
 use crossbeam::queue::ArrayQueue;
 use paceline_buf::VnetHdr;
-use paceline_graph::{Group, Reason, Zone};
+use paceline_graph::filter::{
+    Filter, Flows, MatchSpec, Policy, PolicySpec, RuleSpec, SessionSpec, TierSpec, Verdict,
+};
+use paceline_graph::{Capture, Group, Reason, SessionClock, Zone};
+use paceline_wire::arp::Arp;
 use proptest::prelude::*;
 
 use super::*;
@@ -156,6 +160,85 @@ fn only_where_the_ends_are_do_packets_come_in() {
         assert_eq!(rig.send(SECOND, &from(16)), []);
         rig.release(vec![punt.pop().expect("punted")]);
     }
+}
+
+#[test]
+fn a_flood_of_strangers_leaves_room_for_all_else() {
+    let mut rig = switch(false, 2, 1);
+    let queue = Arc::new(ArrayQueue::new(1 << 12));
+    rig.snapshot.punt = Some(Arc::clone(&queue));
+    set(&mut rig, &Tunnel { learns: true, ..tunnel(false, 2, 9) });
+    let packet = encapsulated(&mut switch(false, 1, 2), &frame(1, 2, 64));
+    // From behind a router, as all have its Ethernet address; and then from stations of their own.
+    for round in 0..20_u8 {
+        let strangers: Vec<_> = (0..200_u8)
+            .map(|n| {
+                let mut bytes = packet.clone();
+                bytes[26..30].copy_from_slice(&[198, 51, round, n]);
+                if round >= 10 {
+                    bytes[8..12].copy_from_slice(&[0x55, 0x55, round, n]);
+                }
+                paceline_wire::ipv4::fill_checksum(&mut bytes[14..34]);
+                bytes
+            })
+            .collect();
+        let strangers: Vec<_> = strangers.iter().map(|bytes| (&bytes[..], None)).collect();
+        rig.send_all(UNDERLAY, &strangers);
+    }
+    let (limited, waiting) = (rig.drops(hop::PUNT, Reason::PuntLimit), queue.len() as u64);
+    assert!(limited > 3000 && limited + waiting == 4000, "{limited} and {waiting}");
+    for asker in [mac(1), Mac(0x0655_5555_0f07)] {
+        let mut question = vec![0; 60];
+        let ask = Arp::request(asker, [192, 0, 2, 1], [192, 0, 2, 2]);
+        ask.write(Mac::BROADCAST, &mut question).expect("room");
+        let before = queue.len();
+        rig.send(UNDERLAY, &question);
+        assert_eq!(queue.len(), before + 1, "the router is answered");
+    }
+    rig.release(std::iter::from_fn(|| queue.pop()).collect());
+}
+
+/// A capture keeps the packet as it came in, so what lies behind its first bytes is shared with it.
+#[test]
+fn what_was_captured_outside_is_filtered_inside() {
+    let rule = RuleSpec {
+        name: "www".into(),
+        action: Verdict::Permit,
+        matches: MatchSpec { protocol: Some(17), destination_ports: Some(80..=80), ..MatchSpec::default() },
+        ..RuleSpec::default()
+    };
+    let tiers = vec![TierSpec { name: "main".into(), rules: vec![rule], default: Verdict::Pass }];
+    let spec = PolicySpec { name: "wall".into(), tiers, default: Verdict::Deny, stateful: false };
+    let policy = Arc::new(Policy::new(&spec, 1, None).expect("a policy"));
+    let queue = || ArrayQueue::new(16);
+    let capture = Arc::new(Capture { queue: queue(), lost: 0.into(), snap: 65_535 });
+    let mut rig = switch(true, 2, 1);
+    let flows = Flows::new(SessionSpec::default(), 1, false, None, SessionClock::default());
+    rig.snapshot.flows = Some(Arc::new(flows.expect("memory")));
+    let l3 = rig.snapshot.interface(UNDERLAY).expect("there").l3;
+    let features = Features { capabilities: Capabilities::ALL, ..Features::default() };
+    rig.interface(UNDERLAY, Features { routed: true, capture: true, ..features }, |i| {
+        (i.l3, i.mtu, i.capture) = (l3, 1600, Some(Arc::clone(&capture)));
+    });
+    rig.interface(PORT, Features { acl_output: true, ..features }, |i| {
+        i.filter = Some(Arc::new(Filter { policies: [None, Some(policy)], ..Filter::default() }));
+    });
+    for (port, extensions) in [(80, 0), (80, 2), (81, 0), (81, 2)] {
+        let mut inner = ip(true, 0, 9, (7, port), 500);
+        for _ in 0..extensions {
+            inner.splice(54..54, [inner[20], 0, 1, 4, 0, 0, 0, 0]);
+            inner[20] = 60;
+            let len = u16::from_be_bytes([inner[18], inner[19]]) + 8;
+            inner[18..20].copy_from_slice(&len.to_be_bytes());
+        }
+        let bytes = encapsulated(&mut switch(true, 1, 2), &inner);
+        let want = if port == 80 { vec![(PORT, inner)] } else { vec![] };
+        assert_eq!(rig.send(UNDERLAY, &bytes), want, "port {port} behind {extensions} extensions");
+        let packet = capture.queue.pop().expect("captured").packet;
+        assert!(packet.segments().flatten().eq(&bytes));
+        rig.release(vec![packet]);
+    }
+    assert_eq!(rig.drops(hop::ACL_OUTPUT, Reason::AclDeny), 2);
 }
 
 #[test]

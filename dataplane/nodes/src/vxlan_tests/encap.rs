@@ -156,6 +156,11 @@ fn what_is_too_long_or_has_no_room_is_dropped() {
         rig.headroom = headers + HEADER_LEN - 1;
         assert_eq!(rig.ports(PORT, &frame(1, 2, 64)), []);
         assert_eq!(rig.drops(hop::VXLAN_ENCAP, Reason::NoHeadroom), 1);
+        // Nor is it counted as sent, where nothing else was.
+        set(&mut rig, &tunnel(v6, 1, 15));
+        assert_eq!(rig.ports(PORT, &frame(1, 2, 64)), []);
+        let counters = &rig.snapshot.interface(TUNNEL).expect("there").counters[0];
+        assert_eq!((counters.tx_packets.get(), counters.tx_bytes.get()), (1, 1600 - headers as u64));
     }
 }
 

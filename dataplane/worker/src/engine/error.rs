@@ -5,6 +5,7 @@ use paceline_graph::MAX_INTERFACES;
 use paceline_graph::filter::FilterError;
 
 use super::trace::MAX_TRACES;
+use crate::numbers::Numbers;
 
 /// Why the engine refused.
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +47,11 @@ pub enum EngineError {
     /// More traces than there is memory for.
     #[error("a trace of {0} packets: 1 to {MAX_TRACES} are possible at once")]
     Traces(usize),
-    /// All indices are in use.
-    #[error("no more than {MAX_INTERFACES} interfaces are possible")]
+    /// All numbers are in use, or rest.
+    #[error(
+        "no more than {MAX_INTERFACES} interfaces are possible, those among them that went less than {} s ago",
+        Numbers::REST
+    )]
     Full,
     /// An interface needs at least one queue, and no more than there are workers.
     #[error("interface {name} has {queues} queues: 1 to {workers} are possible, one per worker")]

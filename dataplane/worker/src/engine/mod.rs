@@ -30,6 +30,7 @@ use crate::bridges::Domains;
 use crate::command::{Command, Reply};
 use crate::guard::guard;
 use crate::idle::{Mode, WakeUp};
+use crate::numbers::Numbers;
 use crate::routing::{PingError, PingRequest, PingTicket, Routing, Server};
 use crate::spec::{Topology, TunnelSpec};
 use crate::view::PingView;
@@ -112,6 +113,8 @@ pub struct Engine {
     mode: Mode,
     workers: Vec<Member>,
     interfaces: Vec<Option<Attached>>,
+    /// Those of interfaces.
+    numbers: Numbers,
     topology: Topology,
     /// Tunnels that are not in the topology, by name.
     learned: BTreeMap<String, Learned>,
@@ -153,6 +156,7 @@ impl Engine {
             mode: config.mode,
             workers: Vec::new(),
             interfaces: Vec::new(),
+            numbers: Numbers::below(MAX_INTERFACES as u16),
             topology: Topology::default(),
             learned: BTreeMap::new(),
             domains: Domains::default(),
@@ -224,18 +228,19 @@ impl Engine {
         let Some(first) = ports.first().filter(|_| queues <= workers) else {
             return Err(EngineError::Queues { name: name.into(), queues, workers });
         };
-        let index = usize::from(self.vacant()?);
+        let interface = self.vacant().map_err(|error| self.make_way(error))?;
+        let index = usize::from(interface);
         let (kind, capabilities, mac) =
             (first.kind(), first.capabilities(), first.station().map(Mac::from_octets));
         let counters: Arc<[InterfaceCounters]> = (0..workers).map(|_| InterfaceCounters::default()).collect();
         // Interfaces with fewer queues than there are workers are spread over them.
         let owners: Vec<usize> = (0..queues).map(|q| (index + q) % workers).collect();
-        let interface = index as u16;
         if let Err(error) = self.hand_out(interface, ports, &owners, &counters) {
             for worker in 0..workers {
                 // One that does not answer has it in its ring, behind what it did not do yet.
                 let _ = self.order(worker, Command::RemovePort(interface));
             }
+            self.numbers.give(interface);
             return Err(error);
         }
         let attached = Attached {
@@ -294,8 +299,8 @@ impl Engine {
                 ports.extend(port);
             }
         }
-        self.interfaces[index as usize] = None;
-        self.domains.flush_port(index);
+        self.vacate(index);
+        self.numbers.quiet();
         Ok(ports)
     }
 
@@ -318,7 +323,7 @@ impl Engine {
         if let Err(error) = made.and_then(|()| self.prepare_filters()) {
             // What was made for it goes with the next change.
             self.topology = before;
-            return Err(error);
+            return Err(self.make_way(error));
         }
         self.keep_learned();
         for attached in self.interfaces.iter_mut().flatten().filter(|attached| attached.is_port()) {
@@ -356,6 +361,7 @@ impl Engine {
         let turns: Vec<u64> = self.workers.iter().map(|member| member.link.counters.turns.get()).collect();
         if turns.iter().zip(&self.turns).all(|(now, before)| now.saturating_sub(*before) >= 2) {
             self.turns = turns;
+            self.numbers.second();
             self.domains.rest();
             self.routing().rest();
         }
@@ -420,17 +426,24 @@ impl Engine {
         self.workers.iter().for_each(|member| member.link.free_handed_over(&mut cache));
     }
 
-    /// A number that no interface has.
+    /// A number that no interface has, and no packet on its way.
     fn vacant(&mut self) -> Result<u16, EngineError> {
-        let index = self.interfaces.iter().position(Option::is_none).unwrap_or(self.interfaces.len());
-        if index >= MAX_INTERFACES {
-            return Err(EngineError::Full);
+        let index = self.numbers.take().ok_or(EngineError::Full)?;
+        if usize::from(index) >= self.interfaces.len() {
+            self.interfaces.resize_with(usize::from(index) + 1, || None);
+        } else {
+            // Packets that were on their way may have been learned from.
+            self.domains.flush_port(index);
         }
-        if index == self.interfaces.len() {
-            self.interfaces.push(None);
-        }
-        self.filtering.renew(index as u16);
-        Ok(index as u16)
+        self.filtering.renew(index);
+        Ok(index)
+    }
+
+    /// Ends an interface that no worker knows any more. Its number [rests](Numbers) from the next quiet point on.
+    fn vacate(&mut self, index: u16) {
+        self.interfaces[usize::from(index)] = None;
+        self.domains.flush_port(index);
+        self.numbers.give(index);
     }
 
     fn find(&self, name: &str) -> Option<u16> {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::routing::{Server, Stranger};
 use crate::spec::{BridgeSpec, Topology, TunnelSpec};
 
-use super::Engine;
+use super::{Attached, Engine, EngineError};
 
 /// A tunnel that was not configured.
 pub(super) struct Learned {
@@ -33,28 +33,76 @@ fn made(like: &TunnelSpec, remote: IpAddr) -> TunnelSpec {
     TunnelSpec { remote, group_interface: None, learn_peers: None, ..like.clone() }
 }
 
+/// The part of all numbers of interfaces that is kept for those that are configured, however many strangers come.
+const RESERVE: usize = 4;
+
 impl Engine {
     /// Makes tunnels for the strangers that have come, and ends those that were silent for too long. Whether there are others now.
     pub(super) fn meet_strangers(&mut self) -> bool {
         let strangers = self.routing().strangers();
         let mut has_changed = false;
+        let mut room =
+            if strangers.is_empty() { 0 } else { self.numbers.left().saturating_sub(self.reserve()) };
         for stranger in &strangers {
             let Some((name, spec)) = like(&self.topology, stranger) else { continue };
             let limit = spec.learn_peers.map_or(0, |learn| usize::from(learn.limit));
             let own = format!("{name}@{}", stranger.remote);
             let is_full = self.learned.values().filter(|learned| learned.like == *name).count() >= limit;
             let is_fit = stranger.remote != spec.local && !stranger.remote.is_multicast();
-            if is_full || !is_fit || self.find(&own).is_some() || self.learned.contains_key(&own) {
+            if is_full || room == 0 || !is_fit || self.find(&own).is_some() || self.learned.contains_key(&own)
+            {
                 continue;
             }
             tracing::info!(tunnel = own, "a tunnel to an end that sent something");
             let learned =
                 Learned { spec: made(spec, stranger.remote), like: name.clone(), packets: 0, silent_s: 0 };
             self.learned.insert(own, learned);
+            room -= 1;
             has_changed = true;
         }
         has_changed |= self.forget_silent();
+        has_changed |= self.keep_reserve();
         has_changed
+    }
+
+    /// Numbers that no learned tunnel takes.
+    fn reserve(&self) -> usize {
+        self.numbers.limit() / RESERVE
+    }
+
+    /// Has learned tunnels make way while interfaces that are configured use the reserve. Whether some did.
+    fn keep_reserve(&mut self) -> bool {
+        if self.learned.is_empty() {
+            return false;
+        }
+        let is_other = |attached: &&Attached| !self.learned.contains_key(&*attached.name);
+        let others = self.interfaces.iter().flatten().filter(is_other).count();
+        let most = (self.numbers.limit() - self.reserve()).saturating_sub(others);
+        let before = self.learned.len();
+        while self.learned.len() > most && self.forget_one() {}
+        self.learned.len() != before
+    }
+
+    /// Ends the one that was silent for the longest time. Whether there was any.
+    fn forget_one(&mut self) -> bool {
+        let silent = self.learned.iter().max_by_key(|(_, learned)| learned.silent_s);
+        let Some(name) = silent.map(|(name, _)| name.clone()) else { return false };
+        tracing::warn!(
+            tunnel = name,
+            "a tunnel that was learned makes way for interfaces that are configured"
+        );
+        self.learned.remove(&name).is_some()
+    }
+
+    /// Ends all of them where there was no number left for an interface that is configured: it gets one when those have rested.
+    pub(super) fn make_way(&mut self, error: EngineError) -> EngineError {
+        if matches!(error, EngineError::Full) && self.forget_one() {
+            while self.forget_one() {}
+            if let Err(error) = self.publish() {
+                return error;
+            }
+        }
+        error
     }
 
     /// Tells routing which strangers have tunnels by now.
@@ -65,12 +113,17 @@ impl Engine {
             return;
         }
         routing.met(&strangers, |stranger| {
-            let is_it = |spec: &TunnelSpec| {
-                (&spec.vrf, spec.port, spec.vni, spec.remote)
-                    == (&stranger.vrf, stranger.port, stranger.vni, stranger.remote)
+            let is_its = |spec: &TunnelSpec| {
+                (&spec.vrf, spec.port, spec.vni) == (&stranger.vrf, stranger.port, stranger.vni)
             };
-            self.learned.values().any(|learned| is_it(&learned.spec))
-                || self.topology.tunnels.values().any(is_it)
+            // What came for a group came for each end that is in it.
+            let is_met = |local: IpAddr| {
+                let is_group =
+                    |spec: &TunnelSpec| is_its(spec) && (spec.local, spec.remote) == (local, stranger.to);
+                local == stranger.to || self.topology.tunnels.values().any(is_group)
+            };
+            self.tunnels()
+                .any(|(_, spec)| is_its(spec) && spec.remote == stranger.remote && is_met(spec.local))
         });
         drop(routing);
         self.server.iter().for_each(Server::wake);

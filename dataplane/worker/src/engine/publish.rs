@@ -37,6 +37,7 @@ impl Engine {
         self.server.iter().for_each(Server::wake);
         self.end_bridge_legs();
         self.end_tunnels();
+        self.numbers.quiet();
         Ok(())
     }
 
@@ -157,7 +158,7 @@ impl Engine {
             let bridged = match self.vacant() {
                 Ok(bridged) => bridged,
                 Err(error) => {
-                    self.interfaces[routed as usize] = None;
+                    self.vacate(routed);
                     return Err(error);
                 }
             };
@@ -175,11 +176,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Frees the numbers of ends that no worker knows any more.
+    /// Gives back the numbers of ends that no worker knows any more.
     fn end_bridge_legs(&mut self) {
         for index in self.ended_bridge_legs() {
-            self.interfaces[index as usize] = None;
-            self.domains.flush_port(index);
+            self.vacate(index);
         }
     }
 

@@ -68,6 +68,11 @@ fn eventually(mut done: impl FnMut() -> bool) {
     }
 }
 
+/// Lets numbers rest that were given back.
+fn rest(engine: &mut Engine) {
+    (0..Numbers::REST).for_each(|_| engine.numbers.second());
+}
+
 fn full_again(engine: Engine) {
     let pool = Arc::clone(engine.pool());
     engine.stop();

@@ -134,19 +134,17 @@ impl Engine {
         Ok(())
     }
 
-    /// Frees the numbers of tunnels that no worker knows any more, and forgets who was behind those that lead elsewhere now.
+    /// Gives back the numbers of tunnels that no worker knows any more, and forgets who was behind those that lead elsewhere now.
     pub(super) fn end_tunnels(&mut self) {
         for index in 0..self.interfaces.len() {
             let Some(attached) = &mut self.interfaces[index] else { continue };
             if attached.tunnel.is_none() {
                 continue;
             }
-            let is_gone = attached.mtu.is_none();
-            if is_gone || std::mem::take(&mut attached.has_moved) {
+            if attached.mtu.is_none() {
+                self.vacate(index as u16);
+            } else if std::mem::take(&mut attached.has_moved) {
                 self.domains.forget_port(index as u16);
-            }
-            if is_gone {
-                self.interfaces[index] = None;
             }
         }
     }

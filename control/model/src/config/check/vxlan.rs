@@ -41,6 +41,7 @@ fn note(error: &OverlayError, overlay: &Overlay, index: usize, checks: &mut Chec
         Part::Underlay => at!["vxlan", index, "underlay"],
         Part::Peer(number) => at!["vxlan", index, "peers", number],
         Part::Group => at!["vxlan", index, "group"],
+        Part::Port => at!["vxlan", index, "port"],
     };
     checks.expect(false, path, || format!("VXLAN {}: {error}", overlay.vni));
 }
@@ -132,9 +133,8 @@ fn underlay<'c>(
                 let device = uplink.device;
                 format!("VXLAN {vni}: local is what uplink {device} has for its first address: leave it out")
             });
-            if let Some(group) = overlay.group.filter(|_| uplink.shared) {
-                let device = uplink.device.to_string();
-                note(&OverlayError::SharedGroup { group, device }, overlay, index, checks);
+            if let Some(error) = overlay.problem_on(uplink) {
+                note(&error, overlay, index, checks);
             }
             uplink.port_name()
         }

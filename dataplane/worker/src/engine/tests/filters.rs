@@ -177,7 +177,9 @@ fn flows_of_an_interface_are_not_those_of_the_next_one_with_its_number() {
         assert!(arrives(&a, &datagram(2, 1, (9, 5))), "an answer");
         // Another host, with the same names, numbers, addresses and filters.
         engine.detach("a").expect("detached");
+        rest(&mut engine);
         let a = attach(&mut engine, "a");
+        assert_eq!(engine.interfaces.len(), 2);
         engine.configure(topology).expect("configured");
         b.send(&datagram(2, 1, (9, 5)));
         b.send(&datagram(2, 1, (9, 7)));

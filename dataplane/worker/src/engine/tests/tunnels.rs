@@ -164,7 +164,29 @@ fn tunnels_come_and_go_while_packets_pass() {
         engine.configure(spec(std::slice::from_ref(&stays))).expect("configured");
         assert!(engine.tunnel_views().len() == 1 && engine.macs(None).iter().all(|m| m.interface != "?"));
     }
-    assert_eq!(engine.interfaces.len(), 4, "numbers are used again");
+    full_again(engine);
+}
+
+/// A packet may wait for another worker, or with control, with the number of a tunnel that has gone meanwhile.
+#[test]
+fn the_number_of_a_tunnel_rests_before_another_interface_has_it() {
+    let mut engine = engine(1, Mode::Adaptive);
+    let (_a, _u) = (attach(&mut engine, "a"), attach(&mut engine, "u"));
+    let with = |last| spec(&[("stays", tunnel(false, 7, 2)), (&format!("t{last}"), tunnel(false, 7, last))]);
+    let number = |engine: &Engine, name: &str| engine.find(name).expect("there");
+    engine.configure(with(3)).expect("configured");
+    assert_eq!(number(&engine, "t3"), 3);
+    // One goes and another comes, a port goes and another comes: they have numbers that nobody had.
+    engine.configure(with(4)).expect("configured");
+    assert_eq!(number(&engine, "t4"), 4);
+    engine.detach("a").expect("detached");
+    let _b = attach(&mut engine, "b");
+    assert_eq!(number(&engine, "b"), 5);
+    rest(&mut engine);
+    engine.configure(with(5)).expect("configured");
+    assert_eq!(number(&engine, "t5"), 3, "by now all of its packets are gone");
+    let _c = attach(&mut engine, "c");
+    assert_eq!((number(&engine, "c"), engine.interfaces.len()), (0, 6));
     full_again(engine);
 }
 
@@ -355,6 +377,93 @@ fn strangers_become_tunnels_up_to_the_limit_and_are_forgotten() {
         assert!(engine.configure(twice).expect_err("twice").to_string().contains("learn_peers: t2"));
         full_again(engine);
     }
+}
+
+/// A bridge with a tunnel that takes in up to nine others, in an engine of 16 numbers: a quarter of them is for what is configured.
+fn of_sixteen() -> (Engine, Topology, [MemoryPeer; 2]) {
+    let mut engine = engine(1, Mode::Adaptive);
+    engine.numbers = Numbers::below(16);
+    let ports = ["a", "u"].map(|name| attach(&mut engine, name));
+    let learn_peers = Some(crate::spec::LearnPeers { limit: 20, age_s: 0 });
+    let topology = spec(&[("t2", TunnelSpec { learn_peers, ..tunnel(false, 7, 2) })]);
+    engine.configure(topology.clone()).expect("configured");
+    for last in 10..30 {
+        ports[1].send(&from_peer(false, 7, last, &frame(last, 1)));
+    }
+    eventually(|| engine.routing().strangers().len() == 20);
+    engine.second();
+    assert_eq!(engine.learned.len(), 9, "three and nine of sixteen");
+    (engine, topology, ports)
+}
+
+#[test]
+fn strangers_leave_numbers_for_what_is_configured() {
+    let (mut engine, mut topology, ports) = of_sixteen();
+    eventually(|| engine.drops().iter().any(|d| d.reason == "unknown-peer" && d.packets == 11));
+    let heard = |engine: &mut Engine| -> u64 {
+        let views = engine.interfaces();
+        views.iter().filter(|view| view.name.starts_with("t2@")).map(|view| view.rx_packets).sum()
+    };
+    eventually(|| heard(&mut engine) == 9);
+    engine.second();
+    // Those that spoke last stay the longest.
+    for last in 10..19 {
+        if last != 14 {
+            ports[1].send(&from_peer(false, 7, last, &frame(last, 1)));
+        }
+    }
+    eventually(|| heard(&mut engine) == 17);
+    engine.second();
+    let more = ["b", "c", "d", "e"].map(|name| attach(&mut engine, name));
+    engine.second();
+    assert_eq!(engine.learned.len(), 5);
+    assert!(!engine.learned.contains_key("t2@192.0.2.14"), "it was silent for the longest time");
+    // There are seven and five, and four that have not rested yet: no more for anybody.
+    for last in 40..42 {
+        topology.tunnels.insert(format!("t{last}"), tunnel(false, 7, last));
+    }
+    assert!(matches!(engine.configure(topology.clone()), Err(EngineError::Full)));
+    assert_eq!((engine.learned.len(), engine.tunnel_views().len()), (0, 1), "all have made way");
+    rest(&mut engine);
+    engine.configure(topology).expect("there is room now");
+    assert_eq!(engine.tunnel_views().len(), 3);
+    drop(more);
+    full_again(engine);
+}
+
+/// Two ends of the switch are in one network, and know others each for itself.
+#[test]
+fn who_is_known_at_one_end_may_be_a_stranger_at_another() {
+    let mut engine = engine(1, Mode::Adaptive);
+    let (a, u) = (attach(&mut engine, "a"), attach(&mut engine, "u"));
+    let second = ip("192.0.2.100");
+    let learns = |limit| Some(crate::spec::LearnPeers { limit, age_s: 0 });
+    let near = TunnelSpec { learn_peers: learns(8), ..tunnel(false, 7, 2) };
+    let far = TunnelSpec { local: second, learn_peers: learns(0), ..tunnel(false, 7, 2) };
+    let mut both = spec(&[("near", near), ("far", far)]);
+    let leg = both.routed.get_mut("u").expect("there");
+    leg.addresses.push("192.0.2.100/24".parse().expect("a net"));
+    engine.configure(both).expect("configured");
+    let send = |local: Option<IpAddr>| {
+        let mut bytes = from_peer(false, 7, 3, &frame(5, 1));
+        if let Some(IpAddr::V4(local)) = local {
+            bytes[30..34].copy_from_slice(&local.octets());
+            bytes[40..42].fill(0);
+            paceline_wire::ipv4::fill_checksum(&mut bytes[14..34]);
+        }
+        u.send(&bytes);
+    };
+    send(None);
+    eventually(|| !engine.routing().strangers().is_empty());
+    engine.second();
+    assert!(arrives(&a, &frame(5, 1)));
+    // The other end takes nobody in: the packet does not go round between here and there.
+    send(Some(second));
+    eventually(|| !engine.routing().strangers().is_empty());
+    engine.second();
+    eventually(|| engine.drops().iter().any(|d| d.reason == "unknown-peer" && d.packets == 1));
+    assert!(engine.routing().strangers().is_empty() && a.receive().is_none());
+    full_again(engine);
 }
 
 fn octets(address: IpAddr) -> Vec<u8> {

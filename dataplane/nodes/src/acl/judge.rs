@@ -153,7 +153,7 @@ impl Slow {
             Verdict::Reject => {
                 // An answer goes back by the interface, or to where the packet came from.
                 packet.reason = Reason::AclReject as u16;
-                packet.aux = u32::from(OUT);
+                packet.feature = u8::from(OUT);
                 Ok(Way::To(hop::REJECT))
             }
         }

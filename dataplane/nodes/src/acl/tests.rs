@@ -3,6 +3,7 @@
 mod flows;
 mod hostile;
 mod rules;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -1,7 +1,7 @@
 //! `mirror-input` and `mirror-output`: send copies of what comes in or leaves out of another interface (SPAN).
 //!
 //! Next: the rest of the arc; the frames go on unchanged. Copies leave past the filters of the other interface, with the tag that their
-//! VLAN has there, or as its native one.
+//! VLAN has there, or as its native one; those longer than its MTU are counted as too big.
 //!
 //! Cost: a replica of every frame: a new head of up to 256 bytes, the rest by reference.
 

@@ -10,6 +10,7 @@ use paceline_wire::ipv4::Ipv4Header;
 
 use super::{Way, Work};
 use crate::hop;
+use crate::l2_size::fits;
 
 /// Does what a rule wants of a packet that it permits; where that goes.
 pub(super) fn carry_out(
@@ -50,7 +51,7 @@ pub(crate) fn copy(cx: &mut Context<'_>, packet: &mut Packet, from: u16, target:
 }
 
 /// Where a packet at interface `from` goes that leaves by another one without having its filters asked, but as all that leaves there:
-/// with the tag of its VLAN, cut and summed for the port. So nothing that is mirrored or redirected is mirrored or
+/// no longer than its MTU, with the tag of its VLAN, cut and summed for the port. So nothing that is mirrored or redirected is mirrored or
 /// redirected again.
 ///
 /// # Errors
@@ -62,6 +63,10 @@ pub(crate) fn past_filters(
     target: u16,
 ) -> Result<Hop, Reason> {
     let interface = snapshot.interface(target).ok_or(Reason::NoPort)?;
+    let mtu = interface.l3.map_or(interface.mtu, |l3| interface.mtu.min(l3.mtu.into()));
+    if !fits(packet, HEADER_LEN as u32 + mtu) {
+        return Err(Reason::TooBig);
+    }
     if let Some(port) = interface.vlan.as_deref() {
         // The domain of a routed packet is a routing table.
         let is_bridged = snapshot.interface(from).is_some_and(|from| from.l3.is_none());

@@ -1,5 +1,6 @@
 //! What is refused, copied or redirected leaves as all does that leaves by the same port.
 
+use paceline_buf::VnetHdr;
 use paceline_graph::{L3, NO_DOMAIN};
 use paceline_wire::ethernet::Mac;
 
@@ -87,8 +88,58 @@ fn the_domain_of_a_routed_packet_is_no_vlan() {
     assert_eq!(wall.sends(UDP), [(OTHER, packet(UDP))]);
 }
 
+/// A super-packet of TCP to another host.
+fn super_packet() -> (Vec<u8>, VnetHdr) {
+    let mut frame = packet("tcp.ack 10.0.0.1:5 > 10.0.0.2:6");
+    frame.resize(54 + 60_000, 7);
+    frame[16..18].copy_from_slice(&(40 + 60_000_u16).to_be_bytes());
+    paceline_wire::ipv4::fill_checksum(&mut frame[14..34]);
+    let request = VnetHdr {
+        flags: VnetHdr::NEEDS_CSUM,
+        gso_type: VnetHdr::GSO_TCPV4,
+        hdr_len: 54,
+        gso_size: 1460,
+        csum_start: 34,
+        csum_offset: 16,
+    };
+    (frame, request)
+}
+
 #[test]
-fn copies_of_a_whole_interface_have_the_tags_of_their_port_too() {
+fn what_is_redirected_or_copied_fits_the_port_that_it_leaves_by() {
+    let (large, request) = super_packet();
+    for is_copy in [true, false] {
+        let rule = |rule: &mut RuleSpec| {
+            let target = if is_copy { &mut rule.mirror } else { &mut rule.redirect };
+            *target = Some("p2".into());
+        };
+        let mut wall = Wall::new(only(Verdict::Permit, rule), None);
+        wall.rig.snapshot.bridges[0].macs.insert_static(0x0200_0000_0002, PEER);
+        let plain = Features { capabilities: Capabilities::NONE, ..Features::default() };
+        wall.rig.interface(OTHER, plain, |_| ());
+        // A port that cannot cut gets whole segments, as an AF_XDP socket wants them.
+        let to_other = |out: Vec<crate::testing::Out>| -> Vec<_> {
+            out.into_iter().filter(|(port, ..)| *port == OTHER).collect()
+        };
+        let segments = to_other(wall.rig.send_offload(HOST, &large, Some(request)));
+        assert_eq!(segments.len(), 60_000_usize.div_ceil(1460));
+        assert!(segments.iter().all(|(_, frame, offload)| frame.len() <= 1514 && offload.is_none()));
+        // One with a smaller MTU gets none, and they are counted.
+        wall.rig.interface(OTHER, plain, |interface| interface.mtu = 1400);
+        assert_eq!(to_other(wall.rig.send_offload(HOST, &large, Some(request))), []);
+        assert_eq!(wall.drops(Reason::TooBig), 1);
+        let fits = packet(UDP);
+        assert_eq!(to_other(wall.rig.send_offload(HOST, &fits, None)).len(), 1);
+        // So does a routed one with an MTU of its own.
+        let l3 = L3 { mac: Mac(0x0200_0000_0002), address4: None, address6: None, mtu: 57 };
+        wall.rig.interface(OTHER, Features { routed: true, ..plain }, |i| i.l3 = Some(l3));
+        assert_eq!(to_other(wall.rig.send_offload(HOST, &fits, None)), []);
+        assert_eq!(wall.drops(Reason::TooBig), 2);
+    }
+}
+
+#[test]
+fn copies_of_a_whole_interface_have_tags_and_sizes_of_their_port_too() {
     let mut wall = Wall::new(None, None);
     let filter = Filter { mirror: Some(OTHER), ..Filter::default() };
     let features = Features { mirror: true, capabilities: Capabilities::ALL, ..Features::default() };
@@ -97,4 +148,7 @@ fn copies_of_a_whole_interface_have_the_tags_of_their_port_too() {
     let (there, back) = (packet(UDP), packet("udp 10.0.0.2:6 > 10.0.0.1:5"));
     assert_eq!(wall.rig.send(HOST, &there), [(PEER, there.clone()), (OTHER, tagged(&there, 0x8100, 30))]);
     assert_eq!(wall.rig.send(PEER, &back), [(HOST, back.clone()), (OTHER, tagged(&back, 0x8100, 30))]);
+    wall.rig.interface(OTHER, Features::default(), |interface| interface.mtu = 57);
+    assert_eq!(wall.rig.ports(HOST, &there), [PEER]);
+    assert_eq!(wall.rig.drops(hop::MIRROR_INPUT, Reason::TooBig), 1);
 }

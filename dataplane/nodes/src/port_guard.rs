@@ -25,9 +25,7 @@ use crate::feature::Hops;
 /// The port of DHCP servers.
 const DHCP: u16 = 67;
 /// ICMPv6 types of neighbour discovery, redirects among them.
-const DISCOVERY: std::ops::RangeInclusive<u8> = 133..=137;
-/// The type of redirects, which routers send.
-const REDIRECT: u8 = 137;
+const DISCOVERY: std::ops::RangeInclusive<u8> = ndp::ROUTER_SOLICITATION..=ndp::REDIRECT;
 
 /// The node.
 #[derive(Default)]
@@ -102,7 +100,7 @@ fn v6(guard: &Guard, ip: &[u8], mac: Mac) -> Result<(), Reason> {
         let may_ask = has_source || matches!(found.protocol, icmpv6::PROTOCOL | udp::PROTOCOL);
         return if may_ask { Ok(()) } else { Err(Reason::GuardAddress) };
     }
-    if kind == REDIRECT {
+    if kind == ndp::REDIRECT {
         return if guard.router { Ok(()) } else { Err(Reason::GuardClaim) };
     }
     let is_own = match ndp::parse(ip).map_err(|_| Reason::GuardClaim)? {

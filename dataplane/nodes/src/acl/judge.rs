@@ -74,7 +74,7 @@ impl Slow {
         let total = packet.total_len().checked_sub(HEADER_LEN).ok_or(Reason::Runt)?;
         let ip = packet.data().get(HEADER_LEN..).ok_or(Reason::Runt)?;
         let mut seen = F::see(ip, total).map_err(unreadable)?;
-        if is_of_link::<F>(ip, &seen) {
+        if is_of_link(ip) {
             cx.trace(packet, format_args!("of the link alone: no policy is asked"));
             return Ok(Way::On);
         }

@@ -2,6 +2,7 @@
 
 mod flows;
 mod hostile;
+mod link;
 mod rules;
 mod ways;
 

@@ -146,7 +146,7 @@ pub struct GuardSpec {
     /// Source MAC addresses, at most 64; none: any.
     pub macs: Vec<Mac>,
     /// Source IP addresses, at most 1024; none: any. Those without an address yet pass (0.0.0.0 to DHCP servers, :: to neighbour
-    /// discovery), and so do link-local ones of IPv6.
+    /// discovery), and so does the link-local one that is [made](Mac::link_local) of the MAC address.
     pub addresses: Vec<IpNet>,
     /// Whether it may say that it is a router (RFC 6105).
     pub router: bool,

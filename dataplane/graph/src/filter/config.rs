@@ -37,7 +37,8 @@ pub struct FilterSpec {
 /// Rules in tiers. The first rule of a tier that matches a packet decides; `Pass` leaves it to the next tier.
 ///
 /// Rules are for IP. Frames of other protocols, ARP among them, meet only rules that name their EtherType, or name nothing but
-/// MAC addresses or a VLAN, and pass if none of these matches. Neighbour discovery and multicast listener discovery pass as ARP
+/// MAC addresses or a VLAN, and pass if none of these matches; those with the tag of a VLAN, behind which is not looked, are for the
+/// policy's default then. Neighbour discovery and multicast listener discovery pass as ARP
 /// does: what may be claimed by them is for the [guard](GuardSpec).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicySpec {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use paceline_tables::{Acl, AclAddress, AclError, AclFields, AclRule, Tuple, acl_word};
+use paceline_wire::vlan;
 
 use super::config::{PolicySpec, Verdict};
 use super::groups::Groups;
@@ -213,12 +214,15 @@ impl Policy {
         }
     }
 
-    /// The lowest rule from `from` on for a frame that is not IP.
+    /// The lowest rule from `from` on for a frame that is not IP. What is behind the tag of a VLAN is not seen, and so is for the
+    /// policy's default if no rule is for it.
     pub fn find_other(&self, from: u32, facts: &Facts) -> u32 {
         let is = |number: &&u32| {
             **number >= from && self.rules.get(**number as usize).is_some_and(|rule| rule.more.is(facts))
         };
-        self.others.iter().find(is).copied().unwrap_or(u32::MAX)
+        let end = self.rules.len().saturating_sub(1) as u32;
+        let otherwise = if vlan::is_tpid(facts.ethertype) { end } else { u32::MAX };
+        self.others.iter().find(is).copied().unwrap_or(otherwise)
     }
 
     /// All rules in their order.

@@ -15,7 +15,7 @@
 //! packet: see `judge.rs`.
 //!
 //! Tags that only give a priority are taken off, as what is behind them is what a receiver sees (IEEE 802.1Q §6.9). Behind the tag of
-//! a VLAN there is no IP to a policy.
+//! a VLAN nothing is seen: unless a rule for MAC addresses or VLANs decides, such a frame is for the policy's default.
 
 mod effects;
 mod flow;

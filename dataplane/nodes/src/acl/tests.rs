@@ -4,6 +4,7 @@ mod flows;
 mod hostile;
 mod link;
 mod rules;
+mod tags;
 mod ways;
 
 use std::collections::BTreeMap;

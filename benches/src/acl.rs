@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
 use paceline_graph::filter::{
-    Filter, Flows, MatchSpec, Policy, PolicySpec, RuleSpec, SessionSpec, TierSpec, Verdict,
+    Filter, Flows, MatchSpec, Policy, PolicySpec, RuleSpec, SessionSpec, TierSpec, Verdict, scope,
 };
 use paceline_graph::{Adjacencies, IpVersion, Link, SessionClass, SessionClock, Vrf};
 use paceline_ports::{Addresses, GeneratorConfig, Sizes, Span, StreamConfig};
@@ -157,10 +157,10 @@ fn fill(flows: &Flows, mut destinations: Vec<Ipv4Addr>, rng: &mut fastrand::Rng)
             destination: destination.into(),
             ports: Tuple::<u32>::join(SENDER_PORT, PORT),
             protocol: PROTOCOL,
-            scope: SOURCE,
+            scope: scope(SOURCE, false),
         };
         // Some are drawn twice.
-        if table.sessions.find(&flow).is_none() && table.sessions.insert(&flow, &flow, 0, state).is_err() {
+        if table.sessions.find(&flow).is_none() && table.begin(&flow, 0, state).is_err() {
             return Err(BenchError::Sessions { want, got: table.sessions.len() });
         }
     }

@@ -7,22 +7,33 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crossbeam::queue::ArrayQueue;
-use paceline_tables::{Address, RouteError, Session, Sessions, Tuple};
+use paceline_tables::{Address, Full, RouteError, Session, Sessions, State, Tuple};
 
 use super::config::{SessionSpec, Verdict};
 use super::policy::Policy;
 use crate::counters::Count;
 use crate::session::{SessionClock, SessionTimeouts, over};
 
-/// Flag of a session: its first packet left by the interface, and did not come in.
-pub const LEFT: u8 = 1;
 /// Flag of a session: the rule that permits it does more than that, so that its packets are to be judged one by one.
-pub const JUDGED: u8 = 2;
+pub const JUDGED: u8 = 1;
 
 /// Sessions that are ended for their age with one vector.
 const ENDS: usize = 16;
 /// Events that may wait for control.
 const EVENTS: usize = 4096;
+
+/// Where a policy meets packets, as the scope of their flows: at an interface, as they come in or leave. Answers to a flow are met at the
+/// other one of the two. So what comes in and leaves by one interface has a session at each, and its answers find both.
+#[inline(always)]
+pub const fn scope(interface: u16, out: bool) -> u16 {
+    interface << 1 | out as u16
+}
+
+/// The interface of a scope, and whether packets leave by it.
+#[inline(always)]
+pub const fn of_scope(scope: u16) -> (u16, bool) {
+    (scope >> 1, scope & 1 != 0)
+}
 
 /// What all filters share: sessions, the flow log, and the number of the configuration.
 pub struct Flows {
@@ -45,10 +56,20 @@ pub struct Flows {
 
 /// Sessions of one worker.
 pub struct FlowTable<T: Address> {
-    /// The sessions. Their flows are what packets have, without translation; the scope is the interface.
+    /// The sessions. Their flows are what packets have, without translation; the [`scope`] says where.
     pub sessions: Sessions<T>,
     /// What it counts.
     pub counters: FlowCounters,
+}
+
+impl<T: Address> FlowTable<T> {
+    /// Remembers a flow that has no session yet.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn begin(&self, flow: &Tuple<T>, flags: u8, state: State) -> Result<Session<'_, T>, Full> {
+        self.sessions.insert(flow, &Tuple { scope: flow.scope ^ 1, ..*flow }, flags, state)
+    }
 }
 
 /// What one worker counts of one version of IP.
@@ -207,7 +228,7 @@ impl Flows {
             return None;
         }
         let generation = session.state().generation;
-        if generation != self.generation && self.is_of_another(flow.scope, generation) {
+        if generation != self.generation && self.is_of_another(of_scope(flow.scope).0, generation) {
             table.sessions.remove(session.slot());
             table.counters.flushed.add(1);
             return None;

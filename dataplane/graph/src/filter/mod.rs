@@ -22,7 +22,7 @@ pub use config::{
     FilterSpec, GuardSpec, MatchSpec, PolicerSpec, PolicySpec, RuleSpec, SessionSpec, StormSpec, TierSpec,
     Verdict,
 };
-pub use flows::{FlowCounters, FlowEvent, FlowLog, FlowTable, Flows, JUDGED, LEFT};
+pub use flows::{FlowCounters, FlowEvent, FlowLog, FlowTable, Flows, JUDGED, of_scope, scope};
 pub use groups::{GroupTable, Groups, MAX_IDENTITY};
 pub use guard::{Guard, GuardError};
 pub use policer::Policer;

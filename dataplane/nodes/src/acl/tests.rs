@@ -3,6 +3,7 @@
 mod flows;
 mod hostile;
 mod link;
+mod one_armed;
 mod rules;
 mod tags;
 mod ways;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use ipnet::IpNet;
 use paceline_graph::filter::{
     Filter, FilterError, FlowTable, Flows, GroupTable, Guard, MAX_IDENTITY, Policer, Policy, SessionSpec,
-    policers,
+    of_scope, policers,
 };
 use paceline_graph::{SessionClass, SessionClock};
 use paceline_nodes::Features;
@@ -312,6 +312,7 @@ impl Engine {
         for (worker, table) in tables.iter().enumerate() {
             for entry in table.sessions.entries() {
                 let flow = entry.before;
+                let (interface, has_left) = of_scope(flow.scope);
                 let (Some(class), Some(left)) =
                     (SessionClass::of(entry.state.class), flows.timeouts().left(entry.state, now))
                 else {
@@ -320,8 +321,8 @@ impl Engine {
                 let end = |address: T, port| self::end((address.ip(), port));
                 all.push(FlowSessionView {
                     worker,
-                    interface: self.name_of(flow.scope),
-                    direction: direction(entry.flags & paceline_graph::filter::LEFT != 0),
+                    interface: self.name_of(interface),
+                    direction: direction(has_left),
                     protocol: protocol_name(flow.protocol),
                     source: end(flow.source, flow.source_port()),
                     destination: end(flow.destination, flow.destination_port()),

@@ -179,13 +179,16 @@ pub struct SessionSpec {
     /// Sessions of one worker and version of IP, 1 to 4 194 304. 80 to 96 bytes each for IPv4, 144 to 160 for IPv6, from the
     /// first stateful policy on.
     pub limit: u32,
+    /// Sessions of one interface among them; 0: as many as there are. An interface that has so many begins others in place of its own
+    /// that only one side has used.
+    pub per_interface: u32,
     /// How long they live.
     pub timeouts: SessionTimeouts,
 }
 
 impl Default for SessionSpec {
-    /// 65 536 sessions.
+    /// 65 536 sessions, of which one interface may have a quarter.
     fn default() -> Self {
-        SessionSpec { limit: 1 << 16, timeouts: SessionTimeouts::default() }
+        SessionSpec { limit: 1 << 16, per_interface: 1 << 14, timeouts: SessionTimeouts::default() }
     }
 }

@@ -12,7 +12,8 @@ use paceline_tables::{Address, Full, RouteError, Session, Sessions, State, Tuple
 use super::config::{SessionSpec, Verdict};
 use super::policy::Policy;
 use crate::counters::Count;
-use crate::session::{SessionClock, SessionTimeouts, over};
+use crate::hop::MAX_INTERFACES;
+use crate::session::{Owners, SessionClock, SessionTimeouts, over};
 
 /// Flag of a session: the rule that permits it does more than that, so that its packets are to be judged one by one.
 pub const JUDGED: u8 = 1;
@@ -60,6 +61,8 @@ pub struct FlowTable<T: Address> {
     pub sessions: Sessions<T>,
     /// What it counts.
     pub counters: FlowCounters,
+    /// Sessions of each interface.
+    interfaces: Owners,
 }
 
 impl<T: Address> FlowTable<T> {
@@ -68,7 +71,21 @@ impl<T: Address> FlowTable<T> {
     /// # Errors
     /// There is no room.
     pub fn begin(&self, flow: &Tuple<T>, flags: u8, state: State) -> Result<Session<'_, T>, Full> {
-        self.sessions.insert(flow, &Tuple { scope: flow.scope ^ 1, ..*flow }, flags, state)
+        let session = self.sessions.insert(flow, &Tuple { scope: flow.scope ^ 1, ..*flow }, flags, state)?;
+        self.interfaces.begin(of_scope(flow.scope).0.into());
+        Ok(session)
+    }
+
+    /// Forgets a flow.
+    pub fn end(&self, session: Session<'_, T>) {
+        let (flow, _) = session.flows();
+        self.interfaces.end(of_scope(flow.scope).0.into());
+        self.sessions.remove(session.slot());
+    }
+
+    /// Bytes of memory, if all of it is in use.
+    pub fn bytes(&self) -> usize {
+        self.sessions.bytes() + self.interfaces.bytes()
     }
 }
 
@@ -86,6 +103,8 @@ pub struct FlowCounters {
     pub flushed: Count,
     /// Sessions not begun: the table was full.
     pub table_full: Count,
+    /// Sessions not begun: the interface had as many as it may.
+    pub interface_limit: Count,
 }
 
 /// What filters tell: bounded, so that who makes much to tell loses it.
@@ -179,6 +198,12 @@ impl Flows {
         self.spec
     }
 
+    /// Whether an interface has as many sessions of a table as it may.
+    pub fn is_at_limit<T: Address>(&self, table: &FlowTable<T>, interface: u16) -> bool {
+        let most = self.spec.per_interface;
+        most > 0 && table.interfaces.count(interface.into()) >= most
+    }
+
     /// The time in seconds, to be read once for a vector.
     #[inline]
     pub fn now(&self) -> u32 {
@@ -197,7 +222,7 @@ impl Flows {
     pub fn tidy<T: Address>(&self, table: &FlowTable<T>, now: u32) {
         for _ in 0..ENDS {
             let Some(session) = over(&table.sessions, self.timeouts(), now) else { return };
-            table.sessions.remove(session.slot());
+            table.end(session);
             table.counters.expired.add(1);
         }
     }
@@ -223,13 +248,13 @@ impl Flows {
     ) -> Option<Session<'a, T>> {
         let session = table.sessions.find(flow)?;
         if self.timeouts().left(session.state(), now).is_none() {
-            table.sessions.remove(session.slot());
+            table.end(session);
             table.counters.expired.add(1);
             return None;
         }
         let generation = session.state().generation;
         if generation != self.generation && self.is_of_another(of_scope(flow.scope).0, generation) {
-            table.sessions.remove(session.slot());
+            table.end(session);
             table.counters.flushed.add(1);
             return None;
         }
@@ -248,6 +273,9 @@ fn tables<T: Address>(
     if let Some(tables) = before.filter(is_same) {
         return Ok(Arc::clone(tables));
     }
-    let table = |_| Ok(FlowTable { sessions: Sessions::new(limit)?, counters: FlowCounters::default() });
+    let table = |_| {
+        let interfaces = Owners::new(MAX_INTERFACES);
+        Ok(FlowTable { sessions: Sessions::new(limit)?, counters: FlowCounters::default(), interfaces })
+    };
     (0..workers).map(table).collect()
 }

@@ -294,7 +294,7 @@ fn known<'a, F: AclFamily>(
     let (_, has_left) = of_scope(first.scope);
     let sentence = sentence::<F>(work, has_left, &key, &facts, None);
     if sentence.verdict != Verdict::Permit {
-        table.sessions.remove(session.slot());
+        table.end(session);
         table.counters.flushed.add(1);
         return None;
     }
@@ -302,7 +302,7 @@ fn known<'a, F: AclFamily>(
     if flags == session.flags() {
         return Some(session);
     }
-    table.sessions.remove(session.slot());
+    table.end(session);
     table.begin(&first, flags, state).ok()?;
     table.sessions.find(flow)
 }
@@ -316,13 +316,26 @@ fn begin<T: PolicyAddress>(
     state: State,
 ) -> Result<(), Reason> {
     let sessions = &table.sessions;
-    if sessions.len() >= sessions.limit() {
+    let is_full = || sessions.len() >= sessions.limit();
+    let is_at_limit = || work.flows.is_at_limit(table, work.index);
+    if is_full() || is_at_limit() {
         work.flows.tidy(table, work.now);
     }
-    if sessions.len() >= sessions.limit()
-        && let Some(weakest) = weakest(sessions)
-    {
-        sessions.remove(weakest.slot());
+    let makes_way = if is_at_limit() {
+        // Who has its share takes no place of another one.
+        let own = weakest(sessions, |session| of_scope(session.flows().0.scope).0 == work.index);
+        if own.is_none() {
+            table.counters.interface_limit.add(1);
+            return Err(Reason::AclInterfaceLimit);
+        }
+        own
+    } else if is_full() {
+        weakest(sessions, |_| true)
+    } else {
+        None
+    };
+    if let Some(session) = makes_way {
+        table.end(session);
         table.counters.reclaimed.add(1);
     }
     if table.begin(flow, flags, state).is_err() {

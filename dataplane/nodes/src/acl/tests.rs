@@ -4,6 +4,7 @@ mod flows;
 mod hostile;
 mod link;
 mod one_armed;
+mod room;
 mod rules;
 mod tags;
 mod ways;

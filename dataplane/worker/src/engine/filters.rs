@@ -383,6 +383,7 @@ fn totals<T: Address>(version: u8, tables: &[FlowTable<T>]) -> FlowsView {
         reclaimed: sum(|table| table.counters.reclaimed.get()),
         flushed: sum(|table| table.counters.flushed.get()),
         table_full: sum(|table| table.counters.table_full.get()),
-        bytes: sum(|table| table.sessions.bytes() as u64),
+        interface_limit: sum(|table| table.counters.interface_limit.get()),
+        bytes: sum(|table| table.bytes() as u64),
     }
 }

@@ -51,7 +51,7 @@ pub fn acl(params: AclRules, method: Method) -> Result<Report, BenchError> {
     within("size", params.size.into(), 64, 1514)?;
     let mut rng = fastrand::Rng::with_seed(SEED);
     let spec = policy(params.rules, params.mixed, params.stateful);
-    let policy = Arc::new(Policy::new(&spec, 1, None)?);
+    let policy = Arc::new(Policy::new(&spec, 1)?);
     let destinations: Vec<Ipv4Addr> = (0..params.flows).map(|_| destination(&spec, &mut rng)).collect();
     let sessions = SessionSpec { limit: params.flows.max(1 << 16), ..SessionSpec::default() };
     let flows = Arc::new(Flows::new(sessions, 1, params.stateful, None, SessionClock::default())?);

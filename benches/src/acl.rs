@@ -160,7 +160,7 @@ fn fill(flows: &Flows, mut destinations: Vec<Ipv4Addr>, rng: &mut fastrand::Rng)
             scope: scope(SOURCE, false),
         };
         // Some are drawn twice.
-        if table.sessions.find(&flow).is_none() && table.begin(&flow, 0, state).is_err() {
+        if table.sessions.find(&flow).is_none() && flows.begin(table, &flow, 0, state).is_err() {
             return Err(BenchError::Sessions { want, got: table.sessions.len() });
         }
     }

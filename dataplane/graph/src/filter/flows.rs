@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crossbeam::queue::ArrayQueue;
 use paceline_tables::{Address, Full, RouteError, Session, Sessions, State, Tuple};
@@ -61,31 +61,15 @@ pub struct FlowTable<T: Address> {
     pub sessions: Sessions<T>,
     /// What it counts.
     pub counters: FlowCounters,
-    /// Sessions of each interface.
+    /// Sessions of each interface, and the configuration from which on its number is that of what it is now.
     interfaces: Owners,
+    since: Box<[AtomicU64]>,
 }
 
 impl<T: Address> FlowTable<T> {
-    /// Remembers a flow that has no session yet.
-    ///
-    /// # Errors
-    /// There is no room.
-    pub fn begin(&self, flow: &Tuple<T>, flags: u8, state: State) -> Result<Session<'_, T>, Full> {
-        let session = self.sessions.insert(flow, &Tuple { scope: flow.scope ^ 1, ..*flow }, flags, state)?;
-        self.interfaces.begin(of_scope(flow.scope).0.into());
-        Ok(session)
-    }
-
-    /// Forgets a flow.
-    pub fn end(&self, session: Session<'_, T>) {
-        let (flow, _) = session.flows();
-        self.interfaces.end(of_scope(flow.scope).0.into());
-        self.sessions.remove(session.slot());
-    }
-
     /// Bytes of memory, if all of it is in use.
     pub fn bytes(&self) -> usize {
-        self.sessions.bytes() + self.interfaces.bytes()
+        self.sessions.bytes() + self.interfaces.bytes() + size_of_val(&*self.since)
     }
 }
 
@@ -198,10 +182,51 @@ impl Flows {
         self.spec
     }
 
+    /// Remembers a flow that has no session yet.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn begin<'a, T: Address>(
+        &self,
+        table: &'a FlowTable<T>,
+        flow: &Tuple<T>,
+        flags: u8,
+        state: State,
+    ) -> Result<Session<'a, T>, Full> {
+        let (interface, _) = of_scope(flow.scope);
+        let back = Tuple { scope: flow.scope ^ 1, ..*flow };
+        let session = table.sessions.insert(flow, &back, flags, state)?;
+        self.count(table, interface);
+        table.interfaces.begin(interface.into());
+        Ok(session)
+    }
+
+    /// Forgets a flow.
+    pub fn end<T: Address>(&self, table: &FlowTable<T>, session: Session<'_, T>) {
+        let (interface, _) = of_scope(session.flows().0.scope);
+        // What is of who had the number before is not in its count any more.
+        if !self.is_of_another(interface, session.state().generation) {
+            table.interfaces.end(interface.into());
+        }
+        table.sessions.remove(session.slot());
+    }
+
+    /// Sessions of an interface in a table: of what it is now.
+    fn count<T: Address>(&self, table: &FlowTable<T>, interface: u16) -> u32 {
+        let since = self.since.get(&interface).copied().unwrap_or_default();
+        if let Some(known) =
+            table.since.get(usize::from(interface)).filter(|known| known.load(Relaxed) != since)
+        {
+            known.store(since, Relaxed);
+            table.interfaces.clear(interface.into());
+        }
+        table.interfaces.count(interface.into())
+    }
+
     /// Whether an interface has as many sessions of a table as it may.
     pub fn is_at_limit<T: Address>(&self, table: &FlowTable<T>, interface: u16) -> bool {
         let most = self.spec.per_interface;
-        most > 0 && table.interfaces.count(interface.into()) >= most
+        most > 0 && self.count(table, interface) >= most
     }
 
     /// The time in seconds, to be read once for a vector.
@@ -222,7 +247,7 @@ impl Flows {
     pub fn tidy<T: Address>(&self, table: &FlowTable<T>, now: u32) {
         for _ in 0..ENDS {
             let Some(session) = over(&table.sessions, self.timeouts(), now) else { return };
-            table.end(session);
+            self.end(table, session);
             table.counters.expired.add(1);
         }
     }
@@ -248,13 +273,13 @@ impl Flows {
     ) -> Option<Session<'a, T>> {
         let session = table.sessions.find(flow)?;
         if self.timeouts().left(session.state(), now).is_none() {
-            table.end(session);
+            self.end(table, session);
             table.counters.expired.add(1);
             return None;
         }
         let generation = session.state().generation;
         if generation != self.generation && self.is_of_another(of_scope(flow.scope).0, generation) {
-            table.end(session);
+            self.end(table, session);
             table.counters.flushed.add(1);
             return None;
         }
@@ -274,8 +299,12 @@ fn tables<T: Address>(
         return Ok(Arc::clone(tables));
     }
     let table = |_| {
-        let interfaces = Owners::new(MAX_INTERFACES);
-        Ok(FlowTable { sessions: Sessions::new(limit)?, counters: FlowCounters::default(), interfaces })
+        Ok(FlowTable {
+            sessions: Sessions::new(limit)?,
+            counters: FlowCounters::default(),
+            interfaces: Owners::new(MAX_INTERFACES),
+            since: (0..MAX_INTERFACES).map(|_| AtomicU64::new(0)).collect(),
+        })
     };
     (0..workers).map(table).collect()
 }

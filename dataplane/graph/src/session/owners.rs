@@ -34,6 +34,13 @@ impl Owners {
         self.place(owner).map_or(0, |count| count.load(Relaxed))
     }
 
+    /// An owner has none any more.
+    pub fn clear(&self, owner: u64) {
+        if let Some(count) = self.place(owner) {
+            count.store(0, Relaxed);
+        }
+    }
+
     /// One more begins.
     pub fn begin(&self, owner: u64) {
         if let Some(count) = self.place(owner) {
@@ -63,6 +70,8 @@ mod tests {
         // 6 is 2 in two bits; what never began does not end.
         owners.end(0);
         assert_eq!([0, 1, 2, 3, 6].map(|owner| owners.count(owner)), [0, 1, 3, 0, 3]);
+        owners.clear(2);
+        assert_eq!([1, 2].map(|owner| owners.count(owner)), [1, 0]);
         let none = Owners::new(0);
         none.begin(7);
         assert_eq!((none.count(7), none.is_off(), none.bytes()), (0, true, 0));

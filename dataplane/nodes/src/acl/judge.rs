@@ -294,7 +294,7 @@ fn known<'a, F: AclFamily>(
     let (_, has_left) = of_scope(first.scope);
     let sentence = sentence::<F>(work, has_left, &key, &facts, None);
     if sentence.verdict != Verdict::Permit {
-        table.end(session);
+        work.flows.end(table, session);
         table.counters.flushed.add(1);
         return None;
     }
@@ -302,8 +302,8 @@ fn known<'a, F: AclFamily>(
     if flags == session.flags() {
         return Some(session);
     }
-    table.end(session);
-    table.begin(&first, flags, state).ok()?;
+    work.flows.end(table, session);
+    work.flows.begin(table, &first, flags, state).ok()?;
     table.sessions.find(flow)
 }
 
@@ -335,10 +335,10 @@ fn begin<T: PolicyAddress>(
         None
     };
     if let Some(session) = makes_way {
-        table.end(session);
+        work.flows.end(table, session);
         table.counters.reclaimed.add(1);
     }
-    if table.begin(flow, flags, state).is_err() {
+    if work.flows.begin(table, flow, flags, state).is_err() {
         table.counters.table_full.add(1);
         return Err(Reason::AclTableFull);
     }

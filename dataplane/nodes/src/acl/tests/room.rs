@@ -66,6 +66,22 @@ fn a_host_with_a_peer_of_its_own_takes_no_more_than_its_share() {
 }
 
 #[test]
+fn who_gets_the_number_of_an_interface_gets_its_share_free() {
+    let mut wall = hosts();
+    let all =
+        |wall: &mut Wall, ports: std::ops::Range<u16>| ports.filter(|port| talks(wall, HOST, *port)).count();
+    assert_eq!(all(&mut wall, 1000..1020), 16);
+    set(&mut wall, |_| ());
+    let flows = wall.rig.snapshot.flows.as_mut().and_then(Arc::get_mut);
+    flows.expect("nobody else has it").renew(HOST);
+    assert_eq!(all(&mut wall, 2000..2020), 16, "what was another one's is not in the way");
+    // Those of before end by and by, and take nothing of its count along.
+    assert_eq!((all(&mut wall, 1000..1004), wall.sessions()), (0, 28));
+    wall.pass(SessionTimeouts::default().udp + 1);
+    assert_eq!((all(&mut wall, 3000..3020), wall.sessions()), (16, 16));
+}
+
+#[test]
 fn a_flood_at_one_host_takes_places_of_its_own_alone() {
     let mut wall = hosts();
     let ask = "udp 10.0.0.2:9 > 10.0.0.3:53";

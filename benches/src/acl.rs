@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
 use paceline_graph::filter::{
-    Filter, Flows, MatchSpec, Policy, PolicySpec, RuleSpec, SessionSpec, TierSpec, Verdict,
+    Filter, Flows, MatchSpec, Policy, PolicySpec, RuleSpec, SessionSpec, TierSpec, Verdict, scope,
 };
 use paceline_graph::{Adjacencies, IpVersion, Link, SessionClass, SessionClock, Vrf};
 use paceline_ports::{Addresses, GeneratorConfig, Sizes, Span, StreamConfig};
@@ -51,7 +51,7 @@ pub fn acl(params: AclRules, method: Method) -> Result<Report, BenchError> {
     within("size", params.size.into(), 64, 1514)?;
     let mut rng = fastrand::Rng::with_seed(SEED);
     let spec = policy(params.rules, params.mixed, params.stateful);
-    let policy = Arc::new(Policy::new(&spec, 1, None)?);
+    let policy = Arc::new(Policy::new(&spec, 1)?);
     let destinations: Vec<Ipv4Addr> = (0..params.flows).map(|_| destination(&spec, &mut rng)).collect();
     let sessions = SessionSpec { limit: params.flows.max(1 << 16), ..SessionSpec::default() };
     let flows = Arc::new(Flows::new(sessions, 1, params.stateful, None, SessionClock::default())?);
@@ -157,10 +157,10 @@ fn fill(flows: &Flows, mut destinations: Vec<Ipv4Addr>, rng: &mut fastrand::Rng)
             destination: destination.into(),
             ports: Tuple::<u32>::join(SENDER_PORT, PORT),
             protocol: PROTOCOL,
-            scope: SOURCE,
+            scope: scope(SOURCE, false),
         };
         // Some are drawn twice.
-        if table.sessions.find(&flow).is_none() && table.sessions.insert(&flow, &flow, 0, state).is_err() {
+        if table.sessions.find(&flow).is_none() && flows.begin(table, &flow, 0, state).is_err() {
             return Err(BenchError::Sessions { want, got: table.sessions.len() });
         }
     }

@@ -107,7 +107,7 @@ pub struct Guard {
     /// Source MAC addresses; none: any.
     #[serde(default)]
     pub macs: Vec<MacAddr>,
-    /// Source IP addresses; none: any. Link-local ones of IPv6 are always among them.
+    /// Source IP addresses; none: any. The link-local one of IPv6 that is made of the MAC address is always among them.
     #[serde(default, deserialize_with = "crate::policy::file::prefixes")]
     pub addresses: Vec<IpNet>,
     /// Whether it may say that it is a router.

@@ -139,6 +139,8 @@ reasons! {
     AclReject = "acl-reject",
     /// The table of flows was full, and none of them could make way for a new one.
     AclTableFull = "acl-table-full",
+    /// The interface had as many remembered flows as it may, and none of them could make way for a new one.
+    AclInterfaceLimit = "acl-interface-limit",
     /// The packet is a later part of one whose first part, which has the ports, was not seen before it.
     AclFragment = "acl-fragment",
     /// The packet's flow cannot be told: it is source-routed, an ICMP error that quotes no packet, or behind too many tags.

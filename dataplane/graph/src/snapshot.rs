@@ -224,6 +224,13 @@ impl VlanPort {
         }
         self.tagged.iter().find(|t| t.1 == domain).map(|t| t.0)
     }
+
+    /// A domain, if its frames leave by this port.
+    #[inline]
+    pub fn carried(&self, domain: u16) -> Option<u16> {
+        let is_carried = domain != NO_DOMAIN && (domain == self.native || self.tag(domain).is_some());
+        is_carried.then_some(domain)
+    }
 }
 
 /// What to do with a frame whose destination is not in the MAC table.

@@ -1,6 +1,7 @@
 //! `mirror-input` and `mirror-output`: send copies of what comes in or leaves out of another interface (SPAN).
 //!
-//! Next: the rest of the arc; the frames go on unchanged. Copies leave past the filters of the other interface.
+//! Next: the rest of the arc; the frames go on unchanged. Copies leave past the filters of the other interface, with the tag that their
+//! VLAN has there, or as its native one; those longer than its MTU are counted as too big.
 //!
 //! Cost: a replica of every frame: a new head of up to 256 bytes, the rest by reference.
 
@@ -24,7 +25,8 @@ impl<const OUT: bool> Node for Mirror<OUT> {
     fn process(&mut self, cx: &mut Context<'_>, vector: &mut Vector) {
         self.hops.walk::<OUT>(cx, vector, |cx, packet, filter| {
             if let Some(target) = filter.mirror {
-                copy(cx, packet, target);
+                let own = if OUT { packet.tx } else { packet.rx };
+                copy(cx, packet, own, target);
             }
             Ok(())
         });

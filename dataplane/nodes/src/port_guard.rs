@@ -6,6 +6,9 @@
 //! Addresses are looked for behind up to two VLAN tags, of which more are dropped, and messages of neighbour discovery behind extension headers. One that comes in
 //! parts is none (RFC 6980).
 //!
+//! Of link-local addresses of IPv6 one is a host's own without being listed: that which is made of its MAC address (RFC 4291 appendix
+//! A), as Linux does unless told otherwise. So none can be claimed that is another host's, or the gateway's.
+//!
 //! Cost: a look at the source addresses, in a list of MAC addresses and a hash table of hosts.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -25,9 +28,7 @@ use crate::feature::Hops;
 /// The port of DHCP servers.
 const DHCP: u16 = 67;
 /// ICMPv6 types of neighbour discovery, redirects among them.
-const DISCOVERY: std::ops::RangeInclusive<u8> = 133..=137;
-/// The type of redirects, which routers send.
-const REDIRECT: u8 = 137;
+const DISCOVERY: std::ops::RangeInclusive<u8> = ndp::ROUTER_SOLICITATION..=ndp::REDIRECT;
 
 /// The node.
 #[derive(Default)]
@@ -89,7 +90,9 @@ fn v4(guard: &Guard, ip: &[u8]) -> Result<(), Reason> {
 fn v6(guard: &Guard, ip: &[u8], mac: Mac) -> Result<(), Reason> {
     let header = Ipv6Header::read(ip).ok_or(Reason::IpHeader)?;
     let is_fine = |address: &[u8; 16]| {
-        ipv6::is_link_local(address) || guard.has_address(Ipv6Addr::from(*address).into())
+        let address = Ipv6Addr::from(*address);
+        // The one that a kernel makes by itself. Another one may be the gateway's, or another host's.
+        address == mac.link_local() || guard.has_address(address.into())
     };
     let has_source = header.source != ipv6::UNSPECIFIED;
     if has_source && !is_fine(&header.source) {
@@ -102,7 +105,7 @@ fn v6(guard: &Guard, ip: &[u8], mac: Mac) -> Result<(), Reason> {
         let may_ask = has_source || matches!(found.protocol, icmpv6::PROTOCOL | udp::PROTOCOL);
         return if may_ask { Ok(()) } else { Err(Reason::GuardAddress) };
     }
-    if kind == REDIRECT {
+    if kind == ndp::REDIRECT {
         return if guard.router { Ok(()) } else { Err(Reason::GuardClaim) };
     }
     let is_own = match ndp::parse(ip).map_err(|_| Reason::GuardClaim)? {

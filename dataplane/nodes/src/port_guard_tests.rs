@@ -77,7 +77,7 @@ fn only_own_addresses_are_used() {
         v4(OWN, [10, 0, 1, 77], 5),
         v4(OWN, [0; 4], 67),
         v6("fd00::1"),
-        v6("fe80::77"),
+        v6("fe80::ff:fe00:1"),
         tagged(&v4(OWN, [10, 0, 0, 1], 5), 0x8100, 5),
     ] {
         assert_eq!(rig.ports(0, &fine), [1], "{fine:?}");
@@ -89,8 +89,10 @@ fn only_own_addresses_are_used() {
         (Reason::GuardAddress, 2, v4(OWN, [0; 4], 68)),
         (Reason::GuardAddress, 3, v6("fd00::2")),
         (Reason::GuardAddress, 4, v6("::")),
-        (Reason::GuardAddress, 5, tagged(&v4(OWN, [10, 0, 0, 2], 5), 0x8100, 5)),
-        (Reason::GuardAddress, 6, stacked(&v4(OWN, [10, 0, 0, 2], 5), 2)),
+        (Reason::GuardAddress, 5, v6("fe80::77")),
+        (Reason::GuardAddress, 6, v6("febf::ff:fe00:1")),
+        (Reason::GuardAddress, 7, tagged(&v4(OWN, [10, 0, 0, 2], 5), 0x8100, 5)),
+        (Reason::GuardAddress, 8, stacked(&v4(OWN, [10, 0, 0, 2], 5), 2)),
         (Reason::GuardTags, 1, stacked(&v4(OWN, [10, 0, 0, 2], 5), 3)),
         (Reason::GuardTags, 2, stacked(&arp(OWN, Arp::announcement(OWN, [10, 0, 0, 2])), 9)),
         (Reason::IpHeader, 1, v4(OWN, [10, 0, 0, 1], 5)[..30].to_vec()),
@@ -128,11 +130,14 @@ fn only_own_addresses_are_claimed_in_neighbour_discovery() {
     let tells =
         |target: &str, mac| Solicitation::ask(ipv6("fd00::2"), OTHER, ipv6(target)).answer(mac, false);
     let solicitation = |message: Solicitation| discovery(|out| message.write(out));
+    let probe = |target: &str| Solicitation::probe(ipv6(target));
     let advertisement = |message: Advertisement| discovery(|out| message.write(out));
     for fine in [
         solicitation(asks("fd00::1", OWN)),
-        solicitation(asks("fe80::1", OWN)),
+        solicitation(asks("fe80::ff:fe00:1", OWN)),
+        solicitation(probe("fe80::ff:fe00:1")),
         advertisement(tells("fd00::1", OWN)),
+        advertisement(tells("fe80::ff:fe00:1", OWN)),
     ] {
         assert_eq!(rig.ports(0, &fine), [1], "{fine:?}");
     }
@@ -144,7 +149,20 @@ fn only_own_addresses_are_claimed_in_neighbour_discovery() {
         assert_eq!(rig.ports(0, &wrong), [], "{wrong:?}");
         assert_eq!(rig.drops(hop::PORT_GUARD, Reason::GuardClaim), count, "{wrong:?}");
     }
-    let mut redirect = v6("fe80::1");
+    // The gateway's link-local address, which the switch makes of a MAC address of its own, is as much another one's.
+    let gateway = OTHER.link_local();
+    let tells = |source: &str| Advertisement { source: ipv6(source), ..tells(&gateway.to_string(), OWN) };
+    for (count, wrong) in [
+        (4, advertisement(tells("fd00::1"))),
+        (5, advertisement(tells("fe80::ff:fe00:1"))),
+        (6, solicitation(probe(&gateway.to_string()))),
+    ] {
+        assert_eq!(rig.ports(0, &wrong), [], "{wrong:?}");
+        assert_eq!(rig.drops(hop::PORT_GUARD, Reason::GuardClaim), count, "{wrong:?}");
+    }
+    let from_gateway = solicitation(asks(&gateway.to_string(), OWN));
+    assert_eq!((rig.ports(0, &from_gateway), rig.drops(hop::PORT_GUARD, Reason::GuardAddress)), (vec![], 1));
+    let mut redirect = v6("fe80::ff:fe00:1");
     (redirect[20], redirect[54]) = (58, 137);
     assert_eq!(rig.ports(0, &redirect), []);
     assert_eq!(guarded(true).ports(0, &redirect), [1]);

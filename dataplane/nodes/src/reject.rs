@@ -1,9 +1,9 @@
 //! `reject`: ends packets that a policy refuses, and tells their senders: by a reset for TCP, by an ICMP error for all else (RFC 1812
 //! §5.2.7.1, RFC 4443 §3.1).
 //!
-//! Next: the output of the interface that the packet came in by; for a packet that should have left, `l2-bridge`, `ip4-route` or
-//! `ip6-route`, as if its receiver had answered. So it works for bridged interfaces, which have no address of their own, too. For
-//! a station that the bridge does not know behind the interface there is no answer.
+//! Next: the output of the interface that the packet came in by, with the tag that it had; for a packet that should have left,
+//! `l2-bridge`, `ip4-route` or `ip6-route`, as if its receiver had answered. So it works for bridged interfaces, which have no
+//! address of their own, too. For a station that the bridge does not know behind the interface there is no answer.
 //!
 //! Cost: a buffer and some 500 bytes of copy for each answer, of which a worker gives at most 1000 a second.
 
@@ -68,12 +68,12 @@ fn answer(cx: &mut Context<'_>, packet: &Packet) -> Option<(Packet, Hop)> {
         return None;
     };
     answer.set_len(len);
-    let left = packet.aux != 0;
+    let left = packet.feature != 0;
     let index = if left { packet.tx } else { packet.rx };
     let way = cx.snapshot.interface(index).and_then(|interface| {
-        (answer.rx, answer.domain) = (index, packet.domain);
+        (answer.rx, answer.domain, answer.aux) = (index, packet.domain, packet.aux);
         if !left {
-            return past_filters(cx, &mut answer, index);
+            return past_filters(cx.snapshot, &mut answer, index, index).ok();
         }
         if interface.l3.is_none() {
             // A flood meets the policies of ports that the receiver is not behind. An answer from there would be learned.

@@ -24,9 +24,9 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// An interface with the [`link_local`] address of its Ethernet address.
+    /// An interface with the [link-local](Mac::link_local) address of its Ethernet address.
     pub fn new(mac: Mac, addresses: Vec<IpNet>, proxy: bool) -> Interface {
-        Interface { mac, addresses, link_local: Some(link_local(mac)), proxy }
+        Interface { mac, addresses, link_local: Some(mac.link_local()), proxy }
     }
 
     /// All its addresses with their subnets, the link-local one last, each once.
@@ -100,13 +100,6 @@ impl Interface {
     }
 }
 
-/// The link-local address that is made of an Ethernet address: fe80::/64 and the modified EUI-64 (RFC 4291 appendix A).
-pub const fn link_local(mac: Mac) -> Ipv6Addr {
-    let mac = mac.0 as u128;
-    let id = (mac >> 24 << 40 | 0xff_fe00_0000 | mac & 0xff_ffff) ^ 1 << 57;
-    Ipv6Addr::from_bits(0xfe80 << 112 | id)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,7 +115,11 @@ mod tests {
 
     #[test]
     fn a_link_local_address_is_made_of_the_mac() {
-        assert_eq!(link_local(Mac(0x3456_789a_bcde)), ip("fe80::3656:78ff:fe9a:bcde"), "RFC 2464, section 5");
+        assert_eq!(
+            Mac(0x3456_789a_bcde).link_local(),
+            ip("fe80::3656:78ff:fe9a:bcde"),
+            "RFC 2464, section 5"
+        );
         let own: Vec<IpAddr> = interface().own().map(|net| net.addr()).collect();
         assert_eq!(own, ["10.0.0.1", "192.168.7.1", "fd00::1", "fe80::ff:fe00:1"].map(ip), "each once");
     }

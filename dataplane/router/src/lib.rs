@@ -20,4 +20,4 @@ pub mod neighbour;
 
 pub use frame::Frame;
 pub use heard::{Ask, Fault, Heard, Tell};
-pub use interface::{Interface, link_local};
+pub use interface::Interface;

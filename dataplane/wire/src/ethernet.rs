@@ -1,6 +1,7 @@
 //! Ethernet headers and addresses (IEEE 802.3 clause 3).
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use crate::vlan;
 
@@ -54,6 +55,14 @@ impl Mac {
     pub const fn of_group_v6(group: &[u8; 16]) -> Mac {
         let [.., a, b, c, d] = *group;
         Mac::from_octets([0x33, 0x33, a, b, c, d])
+    }
+
+    /// The link-local address that a host with it makes of it: fe80::/64 and the modified EUI-64 (RFC 4291 appendix A).
+    #[inline]
+    pub const fn link_local(self) -> Ipv6Addr {
+        let mac = self.0 as u128;
+        let id = (mac >> 24 << 40 | 0xff_fe00_0000 | mac & 0xff_ffff) ^ 1 << 57;
+        Ipv6Addr::from_bits(0xfe80 << 112 | id)
     }
 
     /// Whether it can be the address of one station: neither of a group nor all zero.

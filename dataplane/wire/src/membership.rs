@@ -81,6 +81,22 @@ pub fn is_membership(packet: &[u8]) -> bool {
     })
 }
 
+/// Whether a packet, from its IP header on, is one of these messages as they are sent: whole, to a group, and no further than the link
+/// (RFC 3376 §4, RFC 3810 §5).
+pub fn is_of_link(packet: &[u8]) -> bool {
+    if let Some(header) = Ipv4Header::read(packet) {
+        let is_to_group = Ipv4Addr::from(header.destination).is_multicast();
+        return header.protocol == IGMP && header.ttl == 1 && header.part().is_none() && is_to_group;
+    }
+    let Some(header) = Ipv6Header::read(packet) else { return false };
+    let is_fine = |source| source == UNSPECIFIED || ipv6::is_link_local(&source);
+    header.hop_limit == 1
+        && is_fine(header.source)
+        && ipv6::is_multicast(&header.destination)
+        && ipv6::transport(packet).is_some_and(|found| found.part.is_none())
+        && is_membership(packet)
+}
+
 /// Reads a question, from its IP header on; `None` of anything else, and of one that is not to be believed (RFC 3376 §4.1, RFC 3810
 /// §5.1): its checksum is wrong, it may have come by a router, or it is cut off.
 pub fn query(packet: &[u8]) -> Option<Query> {

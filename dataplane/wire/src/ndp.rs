@@ -17,6 +17,8 @@ pub const ROUTER_ADVERTISEMENT: u8 = 134;
 pub const NEIGHBOR_SOLICITATION: u8 = 135;
 /// Type of a neighbour advertisement.
 pub const NEIGHBOR_ADVERTISEMENT: u8 = 136;
+/// Type of a redirect, which routers send.
+pub const REDIRECT: u8 = 137;
 /// The hop limit of all these: a packet that has it came by no router.
 pub const HOP_LIMIT: u8 = 255;
 /// All hosts and routers of the link (RFC 4291 §2.7.1).
@@ -42,11 +44,17 @@ pub const fn solicited_node(address: &[u8; 16]) -> [u8; 16] {
 /// Whether an IPv6 packet looks like one of neighbour discovery, and so is not to be routed. What it says is for
 /// [`parse`] to check.
 pub fn is_discovery(packet: &[u8]) -> bool {
+    is_of_link(packet) && packet.get(ipv6::HEADER_LEN) != Some(&REDIRECT)
+}
+
+/// The same, with redirects: what is for its link alone (RFC 4861 §3.1).
+#[inline]
+pub fn is_of_link(packet: &[u8]) -> bool {
     let kind = packet.get(ipv6::HEADER_LEN).copied().unwrap_or_default();
     Ipv6Header::read(packet).is_some_and(|header| {
-        header.next_header == icmpv6::PROTOCOL
-            && header.hop_limit == HOP_LIMIT
-            && (ROUTER_SOLICITATION..=NEIGHBOR_ADVERTISEMENT).contains(&kind)
+        header.hop_limit == HOP_LIMIT
+            && header.next_header == icmpv6::PROTOCOL
+            && (ROUTER_SOLICITATION..=REDIRECT).contains(&kind)
     })
 }
 

@@ -328,6 +328,8 @@ pub struct FlowsView {
     pub flushed: u64,
     /// Flows not begun as the table was full.
     pub table_full: u64,
+    /// Flows not begun as the interface had as many as it may.
+    pub interface_limit: u64,
     /// Bytes of memory, if all of it is in use.
     pub bytes: u64,
 }

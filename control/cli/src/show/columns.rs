@@ -131,6 +131,19 @@ const FLOWS: &[Column] = &[
     number("packets", field!("packets")),
 ];
 
+/// Under the sessions themselves.
+pub const FLOW_TOTALS: &[Column] = &[
+    number("ip", field!("version")),
+    number("sessions", field!("sessions")),
+    number("created", field!("created")),
+    number("expired", field!("expired")),
+    number("reclaimed", field!("reclaimed")),
+    number("flushed", field!("flushed")),
+    number("full", field!("table_full")),
+    number("interface limit", field!("interface_limit")),
+    number("memory", |row| format!("{} KiB", row["bytes"].as_u64().unwrap_or_default() / 1024)),
+];
+
 const VRFS: &[Column] = &[
     text("vrf", field!("name")),
     words("interfaces", field!("interfaces")),

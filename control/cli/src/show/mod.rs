@@ -41,7 +41,8 @@ pub async fn show(client: &Client, show: Show) -> Result<(), Fail> {
         _ if json => print_json(&answer),
         Value::Array(rows) => {
             let (columns, none) = columns::of(what);
-            print(columns, rows, none)
+            print(columns, rows, none)?;
+            if what == What::Sessions { session_totals(client).await } else { Ok(()) }
         }
         other => print_fields(other),
     }
@@ -57,6 +58,13 @@ async fn sessions(client: &Client, address: String, json: bool) -> Result<(), Fa
     let rows: Vec<Value> =
         answer.as_array().into_iter().flatten().filter(|row| is_it(row)).cloned().collect();
     if json { print_json(&Value::Array(rows)) } else { print(columns::SESSIONS, &rows, "no sessions") }
+}
+
+/// Sessions of stateful policies in numbers, if there can be any.
+async fn session_totals(client: &Client) -> Result<(), Fail> {
+    let answer = client.get("/v1/sessions/totals").await?;
+    let rows = answer.as_array().map_or(&[][..], Vec::as_slice);
+    if rows.is_empty() { Ok(()) } else { print(columns::FLOW_TOTALS, rows, "") }
 }
 
 /// Forgets a network that Docker no longer has.

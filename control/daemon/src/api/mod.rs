@@ -2,7 +2,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | `GET /v1/version`, `interfaces`, `bridges`, `macs`, `tunnels`, `vrfs`, `routes`, `neighbours`, `nat`, `nat/sessions`, `runtime`, `drops`, `buffers`, `workers`, `filters`, `sessions` | what the workers do |
+//! | `GET /v1/version`, `interfaces`, `bridges`, `macs`, `tunnels`, `vrfs`, `routes`, `neighbours`, `nat`, `nat/sessions`, `runtime`, `drops`, `buffers`, `workers`, `filters`, `sessions`, `sessions/totals` | what the workers do |
 //! | `GET /v1/networks`, `endpoints`, `ports` | what Docker asked for |
 //! | `POST /v1/route/add {"vrf", "prefix", "route"}`, `route/del {"vrf", "prefix"}` | routes of the operator |
 //! | `GET /v1/policy`, `POST /v1/policy/apply {"name", "text", "dry_run"}`, `policy/delete {"policy"}`, `policy/test {"from", "to", "port"}` | policies by labels |
@@ -71,6 +71,7 @@ pub fn router(switch: Arc<Switch>) -> Router {
         .route("/route/del", post(route::remove))
         .route("/filters", get(show::filters))
         .route("/sessions", get(show::sessions))
+        .route("/sessions/totals", get(show::session_totals))
         .route("/flows", post(flows::flows))
         .route("/policy", get(policy::show))
         .route("/policy/apply", post(policy::apply).layer(DefaultBodyLimit::max(policy::MAX_REQUEST)))

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use paceline_worker::{
-    BridgeView, DropView, FlowSessionView, InterfaceView, MacView, NatSessionView, NatView, NeighbourView,
-    NodeView, RouteView, VrfView, WorkerView,
+    BridgeView, DropView, FlowSessionView, FlowsView, InterfaceView, MacView, NatSessionView, NatView,
+    NeighbourView, NodeView, RouteView, VrfView, WorkerView,
 };
 
 use super::views::{
@@ -90,6 +90,10 @@ pub async fn filters(State(switch): Shared) -> Json<Vec<FilterRuleView>> {
 
 pub async fn sessions(State(switch): Shared) -> Json<Vec<FlowSessionView>> {
     Json(switch.engine(|engine| engine.flow_sessions()))
+}
+
+pub async fn session_totals(State(switch): Shared) -> Json<Vec<FlowsView>> {
+    Json(switch.engine(|engine| engine.flows()))
 }
 
 pub async fn buffers(State(switch): Shared) -> Json<BuffersView> {

@@ -37,7 +37,8 @@ pub struct FilterSpec {
 /// Rules in tiers. The first rule of a tier that matches a packet decides; `Pass` leaves it to the next tier.
 ///
 /// Rules are for IP. Frames of other protocols, ARP among them, meet only rules that name their EtherType, or name nothing but
-/// MAC addresses or a VLAN, and pass if none of these matches. Neighbour discovery and multicast listener discovery pass as ARP
+/// MAC addresses or a VLAN, and pass if none of these matches; those with the tag of a VLAN, behind which is not looked, are for the
+/// policy's default then. Neighbour discovery and multicast listener discovery pass as ARP
 /// does: what may be claimed by them is for the [guard](GuardSpec).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicySpec {
@@ -146,7 +147,7 @@ pub struct GuardSpec {
     /// Source MAC addresses, at most 64; none: any.
     pub macs: Vec<Mac>,
     /// Source IP addresses, at most 1024; none: any. Those without an address yet pass (0.0.0.0 to DHCP servers, :: to neighbour
-    /// discovery), and so do link-local ones of IPv6.
+    /// discovery), and so does the link-local one that is [made](Mac::link_local) of the MAC address.
     pub addresses: Vec<IpNet>,
     /// Whether it may say that it is a router (RFC 6105).
     pub router: bool,
@@ -178,13 +179,16 @@ pub struct SessionSpec {
     /// Sessions of one worker and version of IP, 1 to 4 194 304. 80 to 96 bytes each for IPv4, 144 to 160 for IPv6, from the
     /// first stateful policy on.
     pub limit: u32,
+    /// Sessions of one interface among them; 0: as many as there are. An interface that has so many begins others in place of its own
+    /// that only one side has used.
+    pub per_interface: u32,
     /// How long they live.
     pub timeouts: SessionTimeouts,
 }
 
 impl Default for SessionSpec {
-    /// 65 536 sessions.
+    /// 65 536 sessions, of which one interface may have a quarter.
     fn default() -> Self {
-        SessionSpec { limit: 1 << 16, timeouts: SessionTimeouts::default() }
+        SessionSpec { limit: 1 << 16, per_interface: 1 << 14, timeouts: SessionTimeouts::default() }
     }
 }

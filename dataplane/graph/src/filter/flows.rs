@@ -4,25 +4,37 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crossbeam::queue::ArrayQueue;
-use paceline_tables::{Address, RouteError, Session, Sessions, Tuple};
+use paceline_tables::{Address, Full, RouteError, Session, Sessions, State, Tuple};
 
 use super::config::{SessionSpec, Verdict};
 use super::policy::Policy;
 use crate::counters::Count;
-use crate::session::{SessionClock, SessionTimeouts, over};
+use crate::hop::MAX_INTERFACES;
+use crate::session::{Owners, SessionClock, SessionTimeouts, over};
 
-/// Flag of a session: its first packet left by the interface, and did not come in.
-pub const LEFT: u8 = 1;
 /// Flag of a session: the rule that permits it does more than that, so that its packets are to be judged one by one.
-pub const JUDGED: u8 = 2;
+pub const JUDGED: u8 = 1;
 
 /// Sessions that are ended for their age with one vector.
 const ENDS: usize = 16;
 /// Events that may wait for control.
 const EVENTS: usize = 4096;
+
+/// Where a policy meets packets, as the scope of their flows: at an interface, as they come in or leave. Answers to a flow are met at the
+/// other one of the two. So what comes in and leaves by one interface has a session at each, and its answers find both.
+#[inline(always)]
+pub const fn scope(interface: u16, out: bool) -> u16 {
+    interface << 1 | out as u16
+}
+
+/// The interface of a scope, and whether packets leave by it.
+#[inline(always)]
+pub const fn of_scope(scope: u16) -> (u16, bool) {
+    (scope >> 1, scope & 1 != 0)
+}
 
 /// What all filters share: sessions, the flow log, and the number of the configuration.
 pub struct Flows {
@@ -45,10 +57,20 @@ pub struct Flows {
 
 /// Sessions of one worker.
 pub struct FlowTable<T: Address> {
-    /// The sessions. Their flows are what packets have, without translation; the scope is the interface.
+    /// The sessions. Their flows are what packets have, without translation; the [`scope`] says where.
     pub sessions: Sessions<T>,
     /// What it counts.
     pub counters: FlowCounters,
+    /// Sessions of each interface, and the configuration from which on its number is that of what it is now.
+    interfaces: Owners,
+    since: Box<[AtomicU64]>,
+}
+
+impl<T: Address> FlowTable<T> {
+    /// Bytes of memory, if all of it is in use.
+    pub fn bytes(&self) -> usize {
+        self.sessions.bytes() + self.interfaces.bytes() + size_of_val(&*self.since)
+    }
 }
 
 /// What one worker counts of one version of IP.
@@ -65,6 +87,8 @@ pub struct FlowCounters {
     pub flushed: Count,
     /// Sessions not begun: the table was full.
     pub table_full: Count,
+    /// Sessions not begun: the interface had as many as it may.
+    pub interface_limit: Count,
 }
 
 /// What filters tell: bounded, so that who makes much to tell loses it.
@@ -158,6 +182,53 @@ impl Flows {
         self.spec
     }
 
+    /// Remembers a flow that has no session yet.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn begin<'a, T: Address>(
+        &self,
+        table: &'a FlowTable<T>,
+        flow: &Tuple<T>,
+        flags: u8,
+        state: State,
+    ) -> Result<Session<'a, T>, Full> {
+        let (interface, _) = of_scope(flow.scope);
+        let back = Tuple { scope: flow.scope ^ 1, ..*flow };
+        let session = table.sessions.insert(flow, &back, flags, state)?;
+        self.count(table, interface);
+        table.interfaces.begin(interface.into());
+        Ok(session)
+    }
+
+    /// Forgets a flow.
+    pub fn end<T: Address>(&self, table: &FlowTable<T>, session: Session<'_, T>) {
+        let (interface, _) = of_scope(session.flows().0.scope);
+        // What is of who had the number before is not in its count any more.
+        if !self.is_of_another(interface, session.state().generation) {
+            table.interfaces.end(interface.into());
+        }
+        table.sessions.remove(session.slot());
+    }
+
+    /// Sessions of an interface in a table: of what it is now.
+    fn count<T: Address>(&self, table: &FlowTable<T>, interface: u16) -> u32 {
+        let since = self.since.get(&interface).copied().unwrap_or_default();
+        if let Some(known) =
+            table.since.get(usize::from(interface)).filter(|known| known.load(Relaxed) != since)
+        {
+            known.store(since, Relaxed);
+            table.interfaces.clear(interface.into());
+        }
+        table.interfaces.count(interface.into())
+    }
+
+    /// Whether an interface has as many sessions of a table as it may.
+    pub fn is_at_limit<T: Address>(&self, table: &FlowTable<T>, interface: u16) -> bool {
+        let most = self.spec.per_interface;
+        most > 0 && self.count(table, interface) >= most
+    }
+
     /// The time in seconds, to be read once for a vector.
     #[inline]
     pub fn now(&self) -> u32 {
@@ -176,7 +247,7 @@ impl Flows {
     pub fn tidy<T: Address>(&self, table: &FlowTable<T>, now: u32) {
         for _ in 0..ENDS {
             let Some(session) = over(&table.sessions, self.timeouts(), now) else { return };
-            table.sessions.remove(session.slot());
+            self.end(table, session);
             table.counters.expired.add(1);
         }
     }
@@ -202,13 +273,13 @@ impl Flows {
     ) -> Option<Session<'a, T>> {
         let session = table.sessions.find(flow)?;
         if self.timeouts().left(session.state(), now).is_none() {
-            table.sessions.remove(session.slot());
+            self.end(table, session);
             table.counters.expired.add(1);
             return None;
         }
         let generation = session.state().generation;
-        if generation != self.generation && self.is_of_another(flow.scope, generation) {
-            table.sessions.remove(session.slot());
+        if generation != self.generation && self.is_of_another(of_scope(flow.scope).0, generation) {
+            self.end(table, session);
             table.counters.flushed.add(1);
             return None;
         }
@@ -227,6 +298,13 @@ fn tables<T: Address>(
     if let Some(tables) = before.filter(is_same) {
         return Ok(Arc::clone(tables));
     }
-    let table = |_| Ok(FlowTable { sessions: Sessions::new(limit)?, counters: FlowCounters::default() });
+    let table = |_| {
+        Ok(FlowTable {
+            sessions: Sessions::new(limit)?,
+            counters: FlowCounters::default(),
+            interfaces: Owners::new(MAX_INTERFACES),
+            since: (0..MAX_INTERFACES).map(|_| AtomicU64::new(0)).collect(),
+        })
+    };
     (0..workers).map(table).collect()
 }

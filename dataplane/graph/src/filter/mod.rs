@@ -4,6 +4,7 @@
 //! interface has a [`Filter`], and all of them share [`Flows`].
 
 mod config;
+mod counts;
 mod flows;
 mod groups;
 mod guard;
@@ -22,7 +23,8 @@ pub use config::{
     FilterSpec, GuardSpec, MatchSpec, PolicerSpec, PolicySpec, RuleSpec, SessionSpec, StormSpec, TierSpec,
     Verdict,
 };
-pub use flows::{FlowCounters, FlowEvent, FlowLog, FlowTable, Flows, JUDGED, LEFT};
+pub use counts::Counts;
+pub use flows::{FlowCounters, FlowEvent, FlowLog, FlowTable, Flows, JUDGED, of_scope, scope};
 pub use groups::{GroupTable, Groups, MAX_IDENTITY};
 pub use guard::{Guard, GuardError};
 pub use policer::Policer;

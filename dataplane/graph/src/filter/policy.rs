@@ -1,11 +1,12 @@
 //! A policy, compiled: which of its rules decides about a packet.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use paceline_tables::{Acl, AclAddress, AclError, AclFields, AclRule, Tuple, acl_word};
+use paceline_wire::vlan;
 
 use super::config::{PolicySpec, Verdict};
+use super::counts::Counts;
 use super::groups::Groups;
 use super::rule::{Facts, Rule, RuleCounters, entries, fault, is_for_others};
 
@@ -30,7 +31,7 @@ pub struct Policy {
     others: Box<[u32]>,
     /// What each worker counts of each rule.
     counters: Box<[Box<[RuleCounters]>]>,
-    /// What the policy before this one had counted of each rule.
+    /// What policies before this one had counted of each rule.
     before: Box<[(u64, u64)]>,
 }
 
@@ -107,11 +108,11 @@ impl PolicyAddress for u128 {
 }
 
 impl Policy {
-    /// Compiles a policy for a number of workers. Counts go on from those of `before`, for rules of the same tier and name.
+    /// Compiles a policy for a number of workers. Nothing is counted yet.
     ///
     /// # Errors
     /// A rule that makes no sense, or too many of them.
-    pub fn new(spec: &PolicySpec, workers: usize, before: Option<&Policy>) -> Result<Policy, PolicyError> {
+    pub fn new(spec: &PolicySpec, workers: usize) -> Result<Policy, PolicyError> {
         let policy = || spec.name.clone();
         if spec.default == Verdict::Pass {
             return Err(PolicyError::Default(policy()));
@@ -162,9 +163,19 @@ impl Policy {
             plain: rules.iter().map(Rule::is_plain).collect(),
             others: others.into(),
             counters: (0..workers).map(|_| counters()).collect(),
-            before: counts_before(&rules, before),
+            before: Box::default(),
             rules: rules.into(),
         })
+    }
+
+    /// Counts go on from what a policy that is no more had counted, for rules of the same tier and name. To be called for each of those
+    /// that it is in place of.
+    pub fn go_on(&mut self, from: &mut Counts) {
+        let add = |(number, rule): (usize, &Rule)| {
+            let (own, more) = (self.before.get(number).copied().unwrap_or_default(), from.take(rule));
+            (own.0 + more.0, own.1 + more.1)
+        };
+        self.before = self.rules.iter().enumerate().map(add).collect();
     }
 
     fn looks(&self, number: u32, facts: impl Fn() -> Facts) -> bool {
@@ -213,12 +224,15 @@ impl Policy {
         }
     }
 
-    /// The lowest rule from `from` on for a frame that is not IP.
+    /// The lowest rule from `from` on for a frame that is not IP. What is behind the tag of a VLAN is not seen, and so is for the
+    /// policy's default if no rule is for it.
     pub fn find_other(&self, from: u32, facts: &Facts) -> u32 {
         let is = |number: &&u32| {
             **number >= from && self.rules.get(**number as usize).is_some_and(|rule| rule.more.is(facts))
         };
-        self.others.iter().find(is).copied().unwrap_or(u32::MAX)
+        let end = self.rules.len().saturating_sub(1) as u32;
+        let otherwise = if vlan::is_tpid(facts.ethertype) { end } else { u32::MAX };
+        self.others.iter().find(is).copied().unwrap_or(otherwise)
     }
 
     /// All rules in their order.
@@ -243,20 +257,4 @@ impl Policy {
     pub fn tables(&self) -> (usize, usize) {
         (self.v4.tables(), self.v6.tables())
     }
-}
-
-/// What another policy has counted of rules with the names of these.
-fn counts_before(rules: &[Rule], before: Option<&Policy>) -> Box<[(u64, u64)]> {
-    let Some(before) = before else { return Box::default() };
-    // Of several with one name the first goes on as the first, and so on.
-    let mut known: HashMap<(&str, &str), VecDeque<usize>> = HashMap::new();
-    for (number, rule) in before.rules.iter().enumerate() {
-        known.entry((&rule.tier, &rule.name)).or_default().push_back(number);
-    }
-    let mut counts = Vec::with_capacity(rules.len());
-    for rule in rules {
-        let number = known.get_mut(&(&*rule.tier, &*rule.name)).and_then(VecDeque::pop_front);
-        counts.push(number.map_or((0, 0), |number| before.counts(number)));
-    }
-    counts.into()
 }

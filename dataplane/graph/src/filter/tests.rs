@@ -22,14 +22,14 @@ fn rule(name: &str, edit: impl FnOnce(&mut RuleSpec)) -> RuleSpec {
 #[test]
 fn what_makes_no_sense_is_said() {
     let net = |text: &str| Some(text.parse().expect("a network"));
-    let fault =
-        |edit: fn(&mut RuleSpec)| match Policy::new(&policy(vec![rule("r", edit)], Verdict::Deny), 1, None) {
-            Err(PolicyError::Rule { policy, tier, rule, fault }) => {
-                assert_eq!((policy.as_str(), tier.as_str(), rule.as_str()), ("p", "main", "r"));
-                fault
-            }
-            other => panic!("{:?}", other.err()),
-        };
+    let fault = |edit: fn(&mut RuleSpec)| match Policy::new(&policy(vec![rule("r", edit)], Verdict::Deny), 1)
+    {
+        Err(PolicyError::Rule { policy, tier, rule, fault }) => {
+            assert_eq!((policy.as_str(), tier.as_str(), rule.as_str()), ("p", "main", "r"));
+            fault
+        }
+        other => panic!("{:?}", other.err()),
+    };
     assert!(fault(|r| r.matches.source_ports = Some(1..=2)).starts_with("names ports"));
     let empty = fault(|r| {
         let first = 9;
@@ -43,24 +43,33 @@ fn what_makes_no_sense_is_said() {
     assert!(fault(|r| r.police = Some(PolicerSpec { rate: 1, burst: 5000 })).contains("1 bits a second"));
     let mixed =
         rule("r", |r| (r.matches.source, r.matches.destination) = (net("10.0.0.0/8"), net("fd00::/8")));
-    assert!(Policy::new(&policy(vec![mixed], Verdict::Deny), 1, None).is_err());
-    let pass = Policy::new(&policy(Vec::new(), Verdict::Pass), 1, None).err();
+    assert!(Policy::new(&policy(vec![mixed], Verdict::Deny), 1).is_err());
+    let pass = Policy::new(&policy(Vec::new(), Verdict::Pass), 1).err();
     assert_eq!(pass, Some(PolicyError::Default("p".into())));
-    let many = Policy::new(&policy(vec![RuleSpec::default(); MAX_RULES], Verdict::Deny), 1, None).err();
+    let many = Policy::new(&policy(vec![RuleSpec::default(); MAX_RULES], Verdict::Deny), 1).err();
     assert_eq!(many, Some(PolicyError::Rules { policy: "p".into(), rules: MAX_RULES + 2 }));
 }
 
 #[test]
 fn counts_go_on_in_the_policy_that_follows() {
     let rules = |names: &[&str]| policy(names.iter().map(|name| rule(name, |_| ())).collect(), Verdict::Deny);
-    let first = Policy::new(&rules(&["a", "b", "b"]), 2, None).expect("a policy");
+    let first = Policy::new(&rules(&["a", "b", "b"]), 2).expect("a policy");
     for (worker, number) in [(0, 0), (1, 0), (0, 1), (1, 2), (1, 2)] {
         assert!(first.decide(worker, Some(100), |_| number).is_some());
     }
-    let second = Policy::new(&rules(&["b", "c", "a", "b"]), 2, Some(&first)).expect("a policy");
+    let mut second = Policy::new(&rules(&["b", "c", "a", "b"]), 2).expect("a policy");
+    let mut left = Counts::of(&first);
+    second.go_on(&mut left);
     second.decide(1, Some(50), |_| 2);
     let counts: Vec<_> = (0..4).map(|number| second.counts(number)).collect();
     assert_eq!(counts, [(1, 100), (0, 0), (3, 250), (2, 200)]);
+    // What has gone on once does not do so again; of two policies the sum does.
+    let mut third = Policy::new(&rules(&["a"]), 2).expect("a policy");
+    third.go_on(&mut left);
+    assert_eq!(third.counts(0), (0, 0));
+    third.go_on(&mut Counts::of(&first));
+    third.go_on(&mut Counts::of(&second));
+    assert_eq!(third.counts(0), (5, 450));
 }
 
 #[test]
@@ -112,7 +121,7 @@ proptest! {
             default: verdict(default),
             stateful: false,
         };
-        let compiled = Policy::new(&spec, 1, None).expect("a policy");
+        let compiled = Policy::new(&spec, 1).expect("a policy");
         let facts = Facts {
             macs: (paceline_wire::ethernet::Mac(0), paceline_wire::ethernet::Mac(0)),
             ethertype: 0x0800,

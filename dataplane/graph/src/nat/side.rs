@@ -5,13 +5,14 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::AtomicU32;
 
 use paceline_tables::{Address, RouteError, Sessions, Tuple};
 
 use super::config::{NatConfig, NatError, NatMapping};
 use super::ports::Ports;
 use super::{INBOUND, NatCounters, STATIC, TWICE};
+use crate::session::Owners;
 
 /// IP protocol number of SCTP.
 const SCTP: u8 = 132;
@@ -39,8 +40,8 @@ pub struct NatTable<T: Address> {
     pub sessions: Sessions<T>,
     /// What it counts.
     pub counters: NatCounters,
-    /// Sessions of each inside host, by hash.
-    hosts: Box<[AtomicU32]>,
+    /// Sessions of each inside host, by hash, if hosts have a limit.
+    hosts: Owners,
     /// The configuration that all sessions were last held against.
     pub(super) swept: AtomicU32,
     /// The one that they are being held against, and the slot at which that goes on.
@@ -56,7 +57,7 @@ impl<T: Address> NatTable<T> {
         Ok(NatTable {
             sessions,
             counters: NatCounters::default(),
-            hosts: (0..hosts).map(|_| AtomicU32::new(0)).collect(),
+            hosts: Owners::new(hosts),
             swept: AtomicU32::new(0),
             sweeping: AtomicU32::new(0),
             sweep_at: AtomicU32::new(0),
@@ -65,13 +66,13 @@ impl<T: Address> NatTable<T> {
 
     /// Bytes of memory, if all of it is in use.
     pub fn bytes(&self) -> usize {
-        self.sessions.bytes() + size_of_val(&*self.hosts)
+        self.sessions.bytes() + self.hosts.bytes()
     }
 
-    /// The count of a host's sessions, if hosts have a limit.
+    /// How many sessions a host has, if hosts have a limit; else 0.
     #[inline]
-    pub fn host(&self, hash: u64) -> Option<&AtomicU32> {
-        self.hosts.get(hash as usize & self.hosts.len().wrapping_sub(1))
+    pub fn of_host(&self, hash: u64) -> u32 {
+        self.hosts.count(hash)
     }
 }
 
@@ -90,8 +91,7 @@ impl<T: Address> NatSide<T> {
         let is_same = |tables: &&Arc<[NatTable<T>]>| {
             tables.len() == count
                 && tables.iter().all(|table| {
-                    table.sessions.limit() == limit as usize
-                        && table.hosts.is_empty() == (limits.per_host == 0)
+                    table.sessions.limit() == limit as usize && table.hosts.is_off() == (limits.per_host == 0)
                 })
         };
         let tables = match before.map(|side| &side.tables).filter(is_same) {
@@ -216,9 +216,10 @@ impl<T: Address> NatSide<T> {
         more: bool,
     ) {
         let host = if flags & INBOUND == 0 { before.source } else { after.destination };
-        if let Some(count) = table.host(self.host_hash(host)) {
-            let was = count.load(Relaxed);
-            count.store(if more { was.saturating_add(1) } else { was.saturating_sub(1) }, Relaxed);
+        if table.hosts.is_off() {
+            return;
         }
+        let hash = self.host_hash(host);
+        if more { table.hosts.begin(hash) } else { table.hosts.end(hash) }
     }
 }

@@ -1,10 +1,15 @@
 //! What sessions have in common, those of address translation and those of filters: classes, how long they live, and their clock.
 
 mod clock;
+mod owners;
 
 use paceline_tables::{Address, Session, Sessions, State};
 
 pub use clock::SessionClock;
+pub use owners::Owners;
+
+/// Sessions of a class that are looked at for one that makes way: each may be a line that is in no cache.
+const OLDEST: usize = 8;
 
 /// What a session is, which decides how long it lives and whether it makes way for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,9 +104,13 @@ pub fn over<'a, T: Address>(
     SessionClass::ALL.into_iter().filter_map(oldest).find(is_over)
 }
 
-/// The session that was not used for the longest time, of those that make way: never one that both sides have used.
-pub fn weakest<T: Address>(sessions: &Sessions<T>) -> Option<Session<'_, T>> {
+/// The session that was not used for the longest time, of those that make way: never one that both sides have used. Of each class only the
+/// oldest few are looked at for one that `may_go`.
+pub fn weakest<T: Address>(
+    sessions: &Sessions<T>,
+    may_go: impl Fn(&Session<'_, T>) -> bool,
+) -> Option<Session<'_, T>> {
     let weak = SessionClass::ALL.into_iter().filter(|class| SessionClass::makes_way(*class as u8));
-    let oldest = |class: SessionClass| sessions.oldest(class as u8);
+    let oldest = |class: SessionClass| sessions.by_age(class as u8).take(OLDEST).find(&may_go);
     weak.filter_map(oldest).min_by_key(|session| session.state().seen)
 }

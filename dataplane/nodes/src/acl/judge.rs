@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use paceline_buf::Packet;
 use paceline_graph::filter::{
-    Facts, FlowEvent, FlowTable, JUDGED, LEFT, Policy, PolicyAddress, Rule, Verdict,
+    Facts, FlowEvent, FlowTable, JUDGED, Policy, PolicyAddress, Rule, Verdict, of_scope,
 };
 use paceline_graph::session::weakest;
 use paceline_graph::{Bucket, Context, Reason};
@@ -16,7 +16,7 @@ use paceline_wire::flow::Kind;
 use paceline_wire::{icmpv4, icmpv6, tcp};
 
 use super::flow::{is_of_link, rule_key};
-use super::{AclFamily, Lane, Way, Work, effects, facts, is_there, peer};
+use super::{AclFamily, Lane, Way, Work, effects, facts, peer};
 use crate::nat::Seen;
 use crate::{hop, track};
 
@@ -74,7 +74,7 @@ impl Slow {
         let total = packet.total_len().checked_sub(HEADER_LEN).ok_or(Reason::Runt)?;
         let ip = packet.data().get(HEADER_LEN..).ok_or(Reason::Runt)?;
         let mut seen = F::see(ip, total).map_err(unreadable)?;
-        if is_of_link::<F>(ip, &seen) {
+        if is_of_link(ip) {
             cx.trace(packet, format_args!("of the link alone: no policy is asked"));
             return Ok(Way::On);
         }
@@ -82,7 +82,7 @@ impl Slow {
         if (seen.part.is_some() || work.filter.stateful) && is_mine != work.worker {
             return Ok(Way::Worker(is_mine));
         }
-        (seen.flow.scope, seen.outer.scope) = (work.index, work.index);
+        (seen.flow.scope, seen.outer.scope) = (work.scope, work.scope);
         lane.follow(work, &mut seen)?;
         if !work.filter.stateful {
             let facts = facts(work, packet, seen.tcp);
@@ -93,7 +93,7 @@ impl Slow {
         // An error goes to who sent what it quotes: else anyone might be sent one about a flow that is known.
         let is_quoted = seen.kind != Kind::Error || seen.outer.destination == seen.flow.destination;
         let session = if is_quoted {
-            known::<F, OUT>(work, table, &seen.flow, &facts(work, packet, seen.tcp))
+            known::<F>(work, table, &seen.flow, &facts(work, packet, seen.tcp))
         } else {
             None
         };
@@ -120,9 +120,8 @@ impl Slow {
         }
         let facts = facts(work, packet, seen.tcp);
         let sentence = sentence::<F>(work, OUT, &rule_key(&seen), &facts, Some(packet.total_len()));
-        let begins = session.is_none() && seen.begins && sentence.verdict == Verdict::Permit;
-        if begins && table.sessions.find(&seen.flow).is_none() {
-            let flags = if OUT { LEFT } else { 0 } | if sentence.has_effects() { JUDGED } else { 0 };
+        if session.is_none() && seen.begins && sentence.verdict == Verdict::Permit {
+            let flags = if sentence.has_effects() { JUDGED } else { 0 };
             let state = track::first(seen.flow.protocol, seen.tcp, work.now, work.flows.generation);
             begin(work, table, &seen.flow, flags, state)?;
             table.counters.created.add(1);
@@ -153,7 +152,7 @@ impl Slow {
             Verdict::Reject => {
                 // An answer goes back by the interface, or to where the packet came from.
                 packet.reason = Reason::AclReject as u16;
-                packet.aux = u32::from(OUT);
+                packet.feature = u8::from(OUT);
                 Ok(Way::To(hop::REJECT))
             }
         }
@@ -274,17 +273,14 @@ fn sentence<'a, F: AclFamily>(
     }
 }
 
-/// The session of a flow, if it goes this way, is alive and the policies allow it.
-fn known<'a, F: AclFamily, const OUT: bool>(
+/// The session of a flow, if it is alive and the policies allow it.
+fn known<'a, F: AclFamily>(
     work: &Work<'a>,
     table: &'a FlowTable<F::Address>,
     flow: &Tuple<F::Address>,
     facts: &Facts,
 ) -> Option<Session<'a, F::Address>> {
     let session = work.flows.find(table, flow, work.now)?;
-    if !is_there::<OUT>(session.flags(), session.is_reverse()) {
-        return None;
-    }
     let state = session.state();
     if state.generation == work.flows.generation {
         return Some(session);
@@ -295,20 +291,19 @@ fn known<'a, F: AclFamily, const OUT: bool>(
     let macs = if session.is_reverse() { (from, to) } else { (to, from) };
     let facts = Facts { macs, tcp: if flow.protocol == tcp::PROTOCOL { tcp::SYN } else { 0 }, ..*facts };
     let key = first_key(&first);
-    let begun_out = session.flags() & LEFT != 0;
-    let sentence = sentence::<F>(work, begun_out, &key, &facts, None);
-    let was = (session.flags(), session.is_reverse());
+    let (_, has_left) = of_scope(first.scope);
+    let sentence = sentence::<F>(work, has_left, &key, &facts, None);
     if sentence.verdict != Verdict::Permit {
-        table.sessions.remove(session.slot());
+        work.flows.end(table, session);
         table.counters.flushed.add(1);
         return None;
     }
-    let flags = was.0 & LEFT | if sentence.has_effects() { JUDGED } else { 0 };
-    if flags == was.0 {
+    let flags = if sentence.has_effects() { JUDGED } else { 0 };
+    if flags == session.flags() {
         return Some(session);
     }
-    table.sessions.remove(session.slot());
-    table.sessions.insert(&first, &first, flags, state).ok()?;
+    work.flows.end(table, session);
+    work.flows.begin(table, &first, flags, state).ok()?;
     table.sessions.find(flow)
 }
 
@@ -321,16 +316,29 @@ fn begin<T: PolicyAddress>(
     state: State,
 ) -> Result<(), Reason> {
     let sessions = &table.sessions;
-    if sessions.len() >= sessions.limit() {
+    let is_full = || sessions.len() >= sessions.limit();
+    let is_at_limit = || work.flows.is_at_limit(table, work.index);
+    if is_full() || is_at_limit() {
         work.flows.tidy(table, work.now);
     }
-    if sessions.len() >= sessions.limit()
-        && let Some(weakest) = weakest(sessions)
-    {
-        sessions.remove(weakest.slot());
+    let makes_way = if is_at_limit() {
+        // Who has its share takes no place of another one.
+        let own = weakest(sessions, |session| of_scope(session.flows().0.scope).0 == work.index);
+        if own.is_none() {
+            table.counters.interface_limit.add(1);
+            return Err(Reason::AclInterfaceLimit);
+        }
+        own
+    } else if is_full() {
+        weakest(sessions, |_| true)
+    } else {
+        None
+    };
+    if let Some(session) = makes_way {
+        work.flows.end(table, session);
         table.counters.reclaimed.add(1);
     }
-    if sessions.insert(flow, flow, flags, state).is_err() {
+    if work.flows.begin(table, flow, flags, state).is_err() {
         table.counters.table_full.add(1);
         return Err(Reason::AclTableFull);
     }

@@ -15,7 +15,7 @@
 //! packet: see `judge.rs`.
 //!
 //! Tags that only give a priority are taken off, as what is behind them is what a receiver sees (IEEE 802.1Q §6.9). Behind the tag of
-//! a VLAN there is no IP to a policy.
+//! a VLAN nothing is seen: unless a rule for MAC addresses or VLANs decides, such a frame is for the policy's default.
 
 mod effects;
 mod flow;
@@ -24,7 +24,7 @@ mod judge;
 mod tests;
 
 use paceline_buf::{Packet, VECTOR_SIZE, Vector};
-use paceline_graph::filter::{Facts, Filter, FlowTable, Flows, JUDGED, LEFT, PolicyAddress, RuleCounters};
+use paceline_graph::filter::{Facts, Filter, FlowTable, Flows, JUDGED, PolicyAddress, RuleCounters, scope};
 use paceline_graph::{Context, Hop, Node, Reason, Snapshot};
 use paceline_tables::{Reader, State, Tuple};
 use paceline_wire::ethernet::{self, HEADER_LEN, Mac};
@@ -83,6 +83,8 @@ struct Work<'a> {
     filter: &'a Filter,
     /// The interface.
     index: u16,
+    /// The scope of flows here.
+    scope: u16,
     worker: usize,
     now: u32,
     /// What a session has that was used in this second and under this configuration.
@@ -148,7 +150,8 @@ impl<const OUT: bool> Node for Acl<OUT> {
             match snapshot.interface(index).and_then(|interface| interface.filter.as_deref()) {
                 Some(filter) => {
                     let is_tracing = cx.is_tracing();
-                    let work = Work { snapshot, flows, filter, index, worker, now, stamp, is_tracing };
+                    let scope = scope(index, OUT);
+                    let work = Work { snapshot, flows, filter, index, scope, worker, now, stamp, is_tracing };
                     is_far |= self.run(cx, &work, packets, hops.start);
                 }
                 None => {
@@ -324,7 +327,7 @@ impl<F: AclFamily, const OUT: bool> Lane<F, OUT> {
                 (*flow, *hash) = (Tuple::default(), 0);
                 continue;
             };
-            *flow = Tuple { scope: work.index, ..found };
+            *flow = Tuple { scope: work.scope, ..found };
             *hash = reader.hash(flow);
             reader.prefetch(*hash);
         }
@@ -339,8 +342,10 @@ impl<F: AclFamily, const OUT: bool> Lane<F, OUT> {
             let (state, back) = (session.state(), session.is_reverse());
             let ip = packet.data().get(HEADER_LEN..).unwrap_or_default();
             let flags = if flow.protocol == tcp::PROTOCOL { F::flags(ip) } else { 0 };
-            let is_there = is_there::<OUT>(session.flags(), back) && (back || session.flags() & JUDGED == 0);
-            if state.stamp() == work.stamp && track::is_steady(state, flow.protocol, flags, back) && is_there
+            let is_judged = !back && session.flags() & JUDGED != 0;
+            if state.stamp() == work.stamp
+                && track::is_steady(state, flow.protocol, flags, back)
+                && !is_judged
             {
                 session.count();
                 done |= 1 << i;
@@ -395,12 +400,6 @@ impl Run {
             counters.bytes.add(self.bytes);
         }
     }
-}
-
-/// Whether a packet goes as its session's first packet went, or comes as the answers to that.
-#[inline(always)]
-const fn is_there<const OUT: bool>(flags: u8, back: bool) -> bool {
-    (flags & LEFT != 0) == (OUT != back)
 }
 
 /// What rules may look at besides the flow.

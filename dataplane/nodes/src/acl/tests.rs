@@ -2,7 +2,12 @@
 
 mod flows;
 mod hostile;
+mod link;
+mod one_armed;
+mod room;
 mod rules;
+mod tags;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -73,7 +78,7 @@ impl Wall {
 
     /// Goes over to other policies.
     fn set(&mut self, input: Option<PolicySpec>, output: Option<PolicySpec>) {
-        let compile = |spec: PolicySpec| Arc::new(Policy::new(&spec, self.workers, None).expect("a policy"));
+        let compile = |spec: PolicySpec| Arc::new(Policy::new(&spec, self.workers).expect("a policy"));
         let policies = [input.map(compile), output.map(compile)];
         let stateful = policies.iter().flatten().any(|policy| policy.stateful);
         let before = self.rig.snapshot.flows.take();

@@ -1,7 +1,6 @@
 //! Flows without a session: which worker begins one, with which address and port, and what makes way for it.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::Ordering::Relaxed;
 
 use paceline_buf::Packet;
 use paceline_graph::nat::{INBOUND, STATIC, TWICE};
@@ -185,8 +184,7 @@ fn begin<'a, F: NatFamily>(
     let Work { nat, side, table, .. } = *work;
     let (before, counters) = (&seen.flow, &table.counters);
     let host = if flags & INBOUND == 0 { before.source } else { after.destination };
-    let count = table.host(side.host_hash(host)).map_or(0, |count| count.load(Relaxed));
-    if nat.per_host > 0 && count >= nat.per_host {
+    if nat.per_host > 0 && table.of_host(side.host_hash(host)) >= nat.per_host {
         counters.host_limit.add(1);
         return Err(Reason::NatHostLimit);
     }
@@ -215,7 +213,7 @@ fn make_way<F: NatFamily>(work: &Work<'_, F>) -> Result<(), Reason> {
         table.counters.expired.add(1);
         return Ok(());
     }
-    let Some(session) = weakest(&table.sessions) else {
+    let Some(session) = weakest(&table.sessions, |_| true) else {
         table.counters.table_full.add(1);
         return Err(Reason::NatTableFull);
     };

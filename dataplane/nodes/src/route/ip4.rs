@@ -42,6 +42,11 @@ impl Family for Ip4 {
         Ipv4Header::checked_mut(packet).is_some_and(Ipv4Header::decrement_ttl)
     }
 
+    #[inline(always)]
+    fn is_of_link(_: &[u8]) -> bool {
+        false
+    }
+
     fn is_expired(packet: &[u8]) -> bool {
         Ipv4Header::read(packet).is_none_or(Ipv4Header::is_expired)
     }

@@ -43,6 +43,11 @@ impl Family for Ip6 {
         Ipv6Header::read_mut(packet).is_some_and(Ipv6Header::decrement_hop_limit)
     }
 
+    #[inline(always)]
+    fn is_of_link(packet: &[u8]) -> bool {
+        ndp::is_of_link(packet)
+    }
+
     fn is_expired(packet: &[u8]) -> bool {
         Ipv6Header::read(packet).is_none_or(Ipv6Header::is_expired)
     }

@@ -57,6 +57,9 @@ pub trait Family: Send {
     /// Notes in the header that one more router was passed. `false` if that was one too many.
     fn pass(packet: &mut [u8]) -> bool;
 
+    /// Whether it is of those that no router passes on, though their addresses are.
+    fn is_of_link(packet: &[u8]) -> bool;
+
     /// Whether one more router would be one too many.
     fn is_expired(packet: &[u8]) -> bool;
 
@@ -283,8 +286,14 @@ fn forward<F: Family>(
         return Err(Reason::Runt);
     };
     // What the switch sends leaves as it was made: only who passes a packet on is a router on its way (RFC 1812 §5.3.1).
-    if !is_own && !F::pass(ip) {
-        return Err(Reason::TtlExpired);
+    if !is_own {
+        // It passed any policy as what goes no further than its link.
+        if F::is_of_link(ip) {
+            return Err(Reason::LinkLocal);
+        }
+        if !F::pass(ip) {
+            return Err(Reason::TtlExpired);
+        }
     }
     let (first, rest) = adjacency.header();
     ethernet[..8].copy_from_slice(&first);

@@ -111,6 +111,20 @@ fn routed(frame: &[u8], port: u16) -> Vec<u8> {
 }
 
 #[test]
+fn what_is_of_a_link_alone_does_not_leave_it() {
+    let mut rig = router();
+    for kind in 132..=138 {
+        let mut frame = v6(0, "fd00:0::1", "fd00:1::9", 255, 30);
+        (frame[20], frame[54]) = (58, kind);
+        let is_of_link = (133..=137).contains(&kind);
+        assert_eq!(rig.ports(0, &frame).is_empty(), is_of_link, "type {kind}");
+        frame[21] = 254;
+        assert_eq!(rig.ports(0, &frame), [1], "type {kind}, which no receiver takes for one");
+    }
+    assert_eq!(rig.drops(hop::IP6_ROUTE, Reason::LinkLocal), 5);
+}
+
+#[test]
 fn packets_leave_with_new_addresses_and_one_less_to_live() {
     let mut rig = router();
     for ttl in [2, 3, 64, 255] {

@@ -236,7 +236,8 @@ impl<T: Address> Sessions<T> {
         self.session(slot << 1).filter(|session| session.state().class != 0)
     }
 
-    /// Makes a session. Neither of its flows may have one already; the class of the state is 1 to [`CLASSES`] - 1.
+    /// Makes a session. Neither of its flows may have one already; their scopes are the same, or differ in the lowest bit; there are
+    /// seven flags; the class of the state is 1 to [`CLASSES`] - 1.
     ///
     /// # Errors
     /// There are as many as the limit, or the buckets of one of the flows are full (hardly ever, even at the limit).
@@ -290,7 +291,13 @@ impl<T: Address> Sessions<T> {
 
     /// The session of a class that was not used for the longest time.
     pub fn oldest(&self, class: u8) -> Option<Session<'_, T>> {
-        self.get(self.list(class).first()?)
+        self.by_age(class).next()
+    }
+
+    /// The sessions of a class, the longest unused first.
+    pub fn by_age(&self, class: u8) -> impl Iterator<Item = Session<'_, T>> {
+        let first = self.list(class).first().and_then(|slot| self.get(slot));
+        std::iter::successors(first, |session| self.get(session.slot.links().1))
     }
 
     /// Slots that ever were in use: the sessions are among them.

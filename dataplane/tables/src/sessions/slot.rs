@@ -8,6 +8,9 @@ use zerocopy::FromZeros;
 use super::lists::NONE;
 use super::tuple::{Address, Tuple};
 
+/// Flags that a session may have.
+const FLAGS: u8 = 0x7f;
+
 /// What changes in a session, in one word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State {
@@ -53,7 +56,7 @@ impl State {
 /// ```text
 ///     addresses before and after translation
 ///     ports before 32 | ports after 32
-///     sum of addresses 16 | sum of addresses and ports 16 | protocol 8 | flags 8 | scope 16
+///     sum of addresses 16 | sum of addresses and ports 16 | protocol 8 | flags 7 | whether the scopes differ 1 | scope before 16
 ///     seen 32 | generation 16 | class 8 | track 8
 ///     previous in the list 32 | next 32
 ///     sequence
@@ -77,14 +80,14 @@ impl<T: Address> Slot<T> {
     pub fn before(&self) -> Tuple<T> {
         let (source, destination) = T::load(&self.before);
         let ports = (self.ports.load(Relaxed) >> 32) as u32;
-        Tuple { source, destination, ports, protocol: self.protocol(), scope: self.scope() }
+        Tuple { source, destination, ports, protocol: self.protocol(), scope: self.scopes().0 }
     }
 
     #[inline(always)]
     pub fn after(&self) -> Tuple<T> {
         let (source, destination) = T::load(&self.after);
         let ports = self.ports.load(Relaxed) as u32;
-        Tuple { source, destination, ports, protocol: self.protocol(), scope: self.scope() }
+        Tuple { source, destination, ports, protocol: self.protocol(), scope: self.scopes().1 }
     }
 
     #[inline(always)]
@@ -92,13 +95,16 @@ impl<T: Address> Slot<T> {
         (self.fixed.load(Relaxed) >> 32) as u8
     }
 
+    /// The scopes before and after.
     #[inline(always)]
-    fn scope(&self) -> u16 {
-        (self.fixed.load(Relaxed) >> 48) as u16
+    fn scopes(&self) -> (u16, u16) {
+        let fixed = self.fixed.load(Relaxed);
+        let before = (fixed >> 48) as u16;
+        (before, before ^ (fixed >> 47) as u16 & 1)
     }
 
     pub fn flags(&self) -> u8 {
-        (self.fixed.load(Relaxed) >> 40) as u8
+        (self.fixed.load(Relaxed) >> 40) as u8 & FLAGS
     }
 
     /// What translation adds to the sums of addresses, and of addresses and ports.
@@ -145,7 +151,8 @@ impl<T: Address> Slot<T> {
             let fixed = u64::from(addresses)
                 | u64::from(all) << 16
                 | u64::from(before.protocol) << 32
-                | u64::from(flags) << 40
+                | u64::from(flags & FLAGS) << 40
+                | u64::from((before.scope ^ after.scope) & 1) << 47
                 | u64::from(before.scope) << 48;
             slot.fixed.store(fixed, Relaxed);
             slot.packets.store(0, Relaxed);

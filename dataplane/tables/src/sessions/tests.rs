@@ -113,7 +113,10 @@ proptest! {
         let table = Sessions::<u32>::new(limit).expect("memory");
         let mut twin: HashMap<u32, u32> = HashMap::new();
         let mut lists: Vec<Vec<u32>> = vec![Vec::new(); 4];
-        let outside = |port: u32| Tuple { source: 99, destination: 7, ports: port, protocol: 17, scope: 0 };
+        // Some are of the neighbouring scope.
+        let outside = |port: u32| Tuple {
+            source: 99, destination: 7, ports: port, protocol: 17, scope: port as u16 & 1,
+        };
         for (now, op) in (1..).zip(ops) {
             match op {
                 Op::Insert(inside, port, class) => {
@@ -150,6 +153,9 @@ proptest! {
                     let oldest = table.oldest(class).map(|session| session.target());
                     let want = lists[class as usize].first().map(|inside| outside(twin[inside]));
                     prop_assert_eq!(oldest, want);
+                    let all: Vec<_> = table.by_age(class).map(|session| session.flows().0).collect();
+                    let want: Vec<_> = lists[class as usize].iter().map(|inside| flow(*inside)).collect();
+                    prop_assert_eq!(all, want);
                 }
             }
             prop_assert_eq!(table.len(), twin.len());

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use ipnet::IpNet;
 use paceline_graph::filter::{
-    Filter, FilterError, FlowTable, Flows, GroupTable, Guard, MAX_IDENTITY, Policer, Policy, SessionSpec,
-    policers,
+    Counts, Filter, FilterError, FlowTable, Flows, GroupTable, Guard, MAX_IDENTITY, Policer, Policy,
+    SessionSpec, of_scope, policers,
 };
 use paceline_graph::{SessionClass, SessionClock};
 use paceline_nodes::Features;
@@ -128,15 +128,38 @@ impl Filtering {
             if find(&policies, spec).is_some() {
                 continue;
             }
-            let policy = if let Some(policy) = find(&self.policies, spec) {
-                policy
-            } else {
-                let before = self.policies.iter().find(|(before, _)| before.name == spec.name);
-                Arc::new(Policy::new(spec, workers, before.map(|(_, policy)| &**policy))?)
+            let policy = match find(&self.policies, spec) {
+                Some(policy) => policy,
+                None => Arc::new(Policy::new(spec, workers)?),
             };
             policies.push((Arc::clone(spec), policy));
         }
+        self.inherit(topology, &mut policies);
         Ok(policies)
+    }
+
+    /// Gives to new policies what those had counted that they are in place of at an interface: the list of an endpoint is another one with
+    /// each policy that selects it, and most rules are as they were. Each count goes to one, so that their sum stays.
+    fn inherit(&self, topology: &Topology, policies: &mut Policies) {
+        let is_gone = |spec: &Arc<PolicySpec>| find(policies, spec).is_none();
+        let gone: Policies = self.policies.iter().filter(|(spec, _)| is_gone(spec)).cloned().collect();
+        let mut left: Vec<Counts> = gone.iter().map(|(_, policy)| Counts::of(policy)).collect();
+        let mut heirs = BTreeSet::new();
+        for (interface, filter) in &topology.filters {
+            let Some(before) = self.filters.get(interface) else { continue };
+            for (was, is) in [(&before.input, &filter.input), (&before.output, &filter.output)] {
+                let (Some(was), Some(is)) = (was, is) else { continue };
+                let Some(was) = place(&gone, was) else { continue };
+                heirs.extend(place(policies, is).map(|is| (is, was)));
+            }
+        }
+        for (heir, from) in heirs {
+            // One that was there before is in use, and has its own.
+            let heir = policies.get_mut(heir).and_then(|(_, policy)| Arc::get_mut(policy));
+            if let (Some(heir), Some(from)) = (heir, left.get_mut(from)) {
+                heir.go_on(from);
+            }
+        }
     }
 
     /// Policers: those that are as before go on.
@@ -210,8 +233,11 @@ impl Filtering {
 }
 
 fn find(policies: &[(Arc<PolicySpec>, Arc<Policy>)], spec: &Arc<PolicySpec>) -> Option<Arc<Policy>> {
-    let is = |(known, _): &&(Arc<PolicySpec>, Arc<Policy>)| Arc::ptr_eq(known, spec) || known == spec;
-    policies.iter().find(is).map(|(_, policy)| Arc::clone(policy))
+    Some(Arc::clone(&policies.get(place(policies, spec)?)?.1))
+}
+
+fn place(policies: &[(Arc<PolicySpec>, Arc<Policy>)], spec: &Arc<PolicySpec>) -> Option<usize> {
+    policies.iter().position(|(known, _)| Arc::ptr_eq(known, spec) || known == spec)
 }
 
 /// Where interfaces with filters are.
@@ -312,6 +338,7 @@ impl Engine {
         for (worker, table) in tables.iter().enumerate() {
             for entry in table.sessions.entries() {
                 let flow = entry.before;
+                let (interface, has_left) = of_scope(flow.scope);
                 let (Some(class), Some(left)) =
                     (SessionClass::of(entry.state.class), flows.timeouts().left(entry.state, now))
                 else {
@@ -320,8 +347,8 @@ impl Engine {
                 let end = |address: T, port| self::end((address.ip(), port));
                 all.push(FlowSessionView {
                     worker,
-                    interface: self.name_of(flow.scope),
-                    direction: direction(entry.flags & paceline_graph::filter::LEFT != 0),
+                    interface: self.name_of(interface),
+                    direction: direction(has_left),
                     protocol: protocol_name(flow.protocol),
                     source: end(flow.source, flow.source_port()),
                     destination: end(flow.destination, flow.destination_port()),
@@ -382,6 +409,7 @@ fn totals<T: Address>(version: u8, tables: &[FlowTable<T>]) -> FlowsView {
         reclaimed: sum(|table| table.counters.reclaimed.get()),
         flushed: sum(|table| table.counters.flushed.get()),
         table_full: sum(|table| table.counters.table_full.get()),
-        bytes: sum(|table| table.sessions.bytes() as u64),
+        interface_limit: sum(|table| table.counters.interface_limit.get()),
+        bytes: sum(|table| table.bytes() as u64),
     }
 }

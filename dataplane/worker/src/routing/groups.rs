@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use paceline_router::groups::{Member, Report};
-use paceline_router::link_local;
 
 use super::{Routing, Way};
 
@@ -19,7 +18,7 @@ impl Routing {
             let groups = groups.iter().copied().collect();
             wanted.insert(
                 leg.number,
-                Member { mac: leg.mac, address4, link_local: link_local(leg.mac), groups },
+                Member { mac: leg.mac, address4, link_local: leg.mac.link_local(), groups },
             );
         }
         self.groups.set(now, &wanted, &mut reports);

@@ -70,7 +70,7 @@ impl Leg {
 
     /// Whether an address is its own, or the link-local one that is made of its Ethernet address.
     pub(crate) fn answers(&self, address: IpAddr) -> bool {
-        self.has(address) || address == paceline_router::link_local(self.mac)
+        self.has(address) || address == self.mac.link_local()
     }
 
     /// The address that it speaks to another from: that in the same subnet, or else the first of the family.
@@ -82,9 +82,7 @@ impl Leg {
     /// As [`source`](Leg::source), but to a link-local address of IPv6 from that of its own (RFC 6724 §5, rule 2).
     pub(crate) fn speaks_from(&self, to: IpAddr) -> Option<IpAddr> {
         match to {
-            IpAddr::V6(address) if address.is_unicast_link_local() => {
-                Some(paceline_router::link_local(self.mac).into())
-            }
+            IpAddr::V6(address) if address.is_unicast_link_local() => Some(self.mac.link_local().into()),
             _ => self.source(to),
         }
     }

@@ -81,6 +81,52 @@ fn a_policy_is_replaced_and_flows_that_it_permits_go_on() {
 }
 
 #[test]
+fn rules_that_stay_go_on_counting_when_others_come_and_go() {
+    let mut engine = engine(1, Mode::Adaptive);
+    let [a, b] = ["a", "b"].map(|name| attach(&mut engine, name));
+    // As with a policy more, the list has another name, one rule more, and the rules that it had.
+    let list = |name: &str, ports: &[u16]| {
+        let rules = ports.iter().map(|port| rule(&format!("r{port}"), Verdict::Permit, *port)).collect();
+        policy(name, rules, Verdict::Deny)
+    };
+    let both = |own: &Arc<PolicySpec>, other: &Arc<PolicySpec>| {
+        let mut topology = filtered(Some(Arc::clone(own)));
+        let filter = FilterSpec { output: Some(Arc::clone(other)), ..FilterSpec::default() };
+        topology.filters.insert("b".into(), filter);
+        topology
+    };
+    let counts = |engine: &Engine, name: &str| -> u64 {
+        // Interfaces with one policy show the sum of all.
+        let views: BTreeMap<_, _> = engine.filters().into_iter().map(|f| (f.policy.clone(), f)).collect();
+        let rules = views.values().flat_map(|view| &view.rules);
+        rules.filter(|rule| rule.name == name).map(|rule| rule.packets).sum()
+    };
+    let one = list("db", &[1]);
+    engine.configure(both(&one, &one)).expect("configured");
+    for port in [1, 2] {
+        b.send(&datagram(2, 1, (port + 10, port)));
+    }
+    b.send(&datagram(2, 1, (9, 1)));
+    for port in [11, 9] {
+        assert!(arrives(&a, &datagram(2, 1, (port, 1))));
+    }
+    assert_eq!((counts(&engine, "r1"), counts(&engine, "default")), (2, 1));
+    // One of two interfaces has another list now; then both have, of their own; then one again.
+    let (two, three) = (list("db,web", &[1, 3]), list("db,mail", &[1, 4]));
+    for (own, other) in [(&two, &one), (&two, &three), (&one, &three), (&two, &two), (&one, &one)] {
+        engine.configure(both(own, other)).expect("configured");
+        assert_eq!(
+            (counts(&engine, "r1"), counts(&engine, "default")),
+            (2, 1),
+            "{} {}",
+            own.name,
+            other.name
+        );
+    }
+    full_again(engine);
+}
+
+#[test]
 fn nothing_is_lost_while_policies_and_identities_change() {
     let mut engine = engine(1, Mode::Adaptive);
     let [a, b] = ["a", "b"].map(|name| attach(&mut engine, name));

@@ -209,7 +209,7 @@ fn what_was_captured_outside_is_filtered_inside() {
     };
     let tiers = vec![TierSpec { name: "main".into(), rules: vec![rule], default: Verdict::Pass }];
     let spec = PolicySpec { name: "wall".into(), tiers, default: Verdict::Deny, stateful: false };
-    let policy = Arc::new(Policy::new(&spec, 1, None).expect("a policy"));
+    let policy = Arc::new(Policy::new(&spec, 1).expect("a policy"));
     let queue = || ArrayQueue::new(16);
     let capture = Arc::new(Capture { queue: queue(), lost: 0.into(), snap: 65_535 });
     let mut rig = switch(true, 2, 1);

@@ -71,6 +71,16 @@ impl Rig {
     /// or in the first bridge domain.
     pub(crate) fn mixed(
         generator: &GeneratorConfig,
+        snapshot: Snapshot,
+        l3: [Option<L3>; 2],
+        filter: Option<&Arc<Filter>>,
+    ) -> Result<Rig, BenchError> {
+        Rig::of(Box::new(GeneratorPort::open(generator)?), snapshot, l3, filter)
+    }
+
+    /// The same with another port for a generator.
+    pub(crate) fn of(
+        source: Box<dyn Port>,
         mut snapshot: Snapshot,
         [source_l3, sink_l3]: [Option<L3>; 2],
         filter: Option<&Arc<Filter>>,
@@ -90,7 +100,6 @@ impl Rig {
             nodes: link.nodes.clone(),
             link,
         };
-        let source: Box<dyn Port> = Box::new(GeneratorPort::open(generator)?);
         let sink: Box<dyn Port> = Box::new(NullPort);
         let mut ports = Vec::new();
         for (index, name, port, l3, counters) in [

@@ -4,15 +4,17 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use paceline_buf::Vector;
 use paceline_graph::{
     Action, Adjacencies, Bridge, BridgeCounters, Capabilities, Interface, InterfaceCounters, IpVersion, L3,
     Link, Snapshot, Tunnel, TunnelEnds, UnknownUnicast, Vrf, Zone,
 };
 use paceline_nodes::Features;
-use paceline_ports::{Addresses, GeneratorConfig, Order, Sizes, Span, StreamConfig};
+use paceline_ports::{Addresses, GeneratorConfig, GeneratorPort, Io, Order, Port, Sizes, Span, StreamConfig};
 use paceline_tables::{MacTable, Rib4, Rib6};
+use paceline_wire::checksum::update_udp;
 use paceline_wire::ethernet::Mac;
-use paceline_wire::vxlan;
+use paceline_wire::{udp, vxlan};
 use serde_json::json;
 
 use crate::measure::{Method, measure};
@@ -26,7 +28,7 @@ pub struct Vxlan {
     pub version: IpVersion,
     /// Tunnels, each to another end: 1 to 1000; of `vxlan-decap`, 1 to 256.
     pub tunnels: u32,
-    /// Pairs of source and destination address, 1 to 500 000, spread over the tunnels; of `vxlan-encap`.
+    /// Pairs of source and destination address, 1 to 500 000, spread over the tunnels; of `vxlan-decap` at least as many as these.
     pub macs: u32,
     /// Bytes of an inner frame without its checksum, 60 to 1450.
     pub size: u16,
@@ -87,44 +89,118 @@ pub fn encap(params: Vxlan, method: Method) -> Result<Report, BenchError> {
 /// A parameter out of range, no memory, or packets that were lost on the way.
 pub fn decap(params: Vxlan, method: Method) -> Result<Report, BenchError> {
     within("tunnels", params.tunnels.into(), 1, 256)?;
+    within("macs", params.macs.into(), params.tunnels.into(), 500_000)?;
     within("size", params.size.into(), 60, 1450)?;
-    let macs = table(params.tunnels, SOURCES, |n| FIRST + n as u16, |_| SINK)?;
+    let macs = table(params.macs, SOURCES, |n| FIRST + (n % params.tunnels) as u16, |_| SINK)?;
     // A stream for each tunnel, as the address of a host is behind one of them.
+    let headers = if params.version == IpVersion::V4 { Tunnel::LEN_V4 } else { Tunnel::LEN_V6 };
     let stream = |n: u32| {
         let local = end(params.version, 0);
-        let (addresses, headers) = match (end(params.version, n + 1), local) {
+        let addresses = match (end(params.version, n + 1), local) {
             (IpAddr::V4(source), IpAddr::V4(local)) => {
-                (Addresses::V4 { source: Span::one(source), destination: Span::one(local) }, Tunnel::LEN_V4)
+                Addresses::V4 { source: Span::one(source), destination: Span::one(local) }
             }
             (IpAddr::V6(source), IpAddr::V6(local)) => {
-                (Addresses::V6 { source: Span::one(source), destination: Span::one(local) }, Tunnel::LEN_V6)
+                Addresses::V6 { source: Span::one(source), destination: Span::one(local) }
             }
             _ => unreachable!("both are of one version"),
         };
-        let source = Mac(SOURCES.0 + u64::from(n)).octets();
-        let mac = [Mac(DESTINATIONS.0 + u64::from(n)).octets(), source].concat();
         StreamConfig {
             sizes: Sizes::List(vec![usize::from(params.size) + headers]),
             source_mac: Span::one(NEXT_HOP.octets()),
             destination_mac: Span::one(OWN.octets()),
             addresses,
             destination_port: Span::one(PORT),
-            payload: [&vxlan::header(VNI)[..], &mac, &[0x88, 0xb5]].concat(),
+            payload: [&vxlan::header(VNI)[..], &pair(n), &[0x88, 0xb5]].concat(),
             ..StreamConfig::default()
         }
     };
-    let mut rig = Rig::mixed(
-        &GeneratorConfig { streams: (0..params.tunnels).map(stream).collect(), ..GeneratorConfig::default() },
-        snapshot(params, SOURCE, macs)?,
-        [Some(routed()), None],
-        None,
-    )?;
+    let generator =
+        GeneratorConfig { streams: (0..params.tunnels).map(stream).collect(), ..GeneratorConfig::default() };
+    let port = Inside::new(GeneratorPort::open(&generator)?, params, headers);
+    let mut rig = Rig::of(Box::new(port), snapshot(params, SOURCE, macs)?, [Some(routed()), None], None)?;
     let map = [
         ("version".to_string(), json!(number(params.version))),
         ("tunnels".to_string(), json!(params.tunnels)),
+        ("macs".to_string(), json!(params.macs)),
         ("size".to_string(), json!(params.size)),
     ];
     measure(&mut rig, method, "vxlan-decap", map.into_iter().collect())
+}
+
+/// The addresses of a frame of a pair.
+fn pair(n: u32) -> [u8; 12] {
+    let mut mac = [0; 12];
+    mac[..6].copy_from_slice(&Mac(DESTINATIONS.0 + u64::from(n)).octets());
+    mac[6..].copy_from_slice(&Mac(SOURCES.0 + u64::from(n)).octets());
+    mac
+}
+
+/// A generator of tunnels' packets that gives the frames inside their addresses: pair after pair, each behind its tunnel.
+struct Inside {
+    port: GeneratorPort,
+    tunnels: u32,
+    /// The next pair of each tunnel.
+    next: Vec<u32>,
+    macs: u32,
+    /// Where the addresses are.
+    at: usize,
+}
+
+impl Inside {
+    fn new(port: GeneratorPort, params: Vxlan, headers: usize) -> Self {
+        let Vxlan { tunnels, macs, .. } = params;
+        Inside { port, tunnels, next: (0..tunnels).collect(), macs, at: headers }
+    }
+}
+
+impl Port for Inside {
+    fn kind(&self) -> &'static str {
+        "generator"
+    }
+
+    fn receive(&mut self, io: &mut Io<'_>, out: &mut Vector) {
+        let start = out.len();
+        self.port.receive(io, out);
+        if self.macs == self.tunnels {
+            return;
+        }
+        for packet in &mut out.as_mut_slice()[start..] {
+            let Some(inside) = packet.data_mut().get_mut(self.at - udp::HEADER_LEN - vxlan::HEADER_LEN..)
+            else {
+                continue;
+            };
+            let Some((outer, inside)) = inside.split_first_chunk_mut::<16>() else { continue };
+            let Some(place) = inside.first_chunk_mut::<12>() else { continue };
+            // The first pair of a stream says whose it is.
+            let tunnel = u32::from_be_bytes([place[8], place[9], place[10], place[11]]).wrapping_sub(1);
+            let Some(next) = self.next.get_mut(tunnel as usize) else { continue };
+            let pair = pair(*next);
+            let Some(checksum) = outer[udp::CHECKSUM_OFFSET..].first_chunk_mut() else { continue };
+            let mut sum = u16::from_be_bytes(*checksum);
+            for (old, new) in place.as_chunks::<2>().0.iter().zip(pair.as_chunks::<2>().0) {
+                sum = update_udp(sum, u16::from_be_bytes(*old), u16::from_be_bytes(*new));
+            }
+            *checksum = sum.to_be_bytes();
+            *place = pair;
+            *next += self.tunnels;
+            if *next >= self.macs {
+                *next = tunnel;
+            }
+        }
+    }
+
+    fn transmit(&mut self, io: &mut Io<'_>, vector: &mut Vector) {
+        self.port.transmit(io, vector);
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.port.capabilities()
+    }
+
+    fn is_source(&self) -> bool {
+        self.port.is_source()
+    }
 }
 
 fn number(version: IpVersion) -> u8 {
@@ -263,5 +339,7 @@ mod tests {
         let params = Vxlan { version: IpVersion::V4, tunnels: 257, macs: 1, size: 59 };
         assert!(matches!(encap(params, METHOD), Err(BenchError::Range { name: "size", .. })));
         assert!(matches!(decap(params, METHOD), Err(BenchError::Range { name: "tunnels", .. })));
+        let few = Vxlan { tunnels: 2, ..params };
+        assert!(matches!(decap(few, METHOD), Err(BenchError::Range { name: "macs", .. })));
     }
 }

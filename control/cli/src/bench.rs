@@ -125,7 +125,10 @@ pub enum Scenario {
     },
     /// Bridge frames that come by VXLAN tunnels
     VxlanDecap {
-        /// Tunnels, each from another end with one address: 1 to 256
+        /// Pairs of source and destination address, as many as tunnels to 500000, spread over these [default: one for each]
+        #[arg(long, value_name = "N")]
+        macs: Option<u32>,
+        /// Tunnels, each from another end: 1 to 256
         #[arg(long, default_value_t = 1)]
         tunnels: u32,
         #[command(flatten)]
@@ -253,8 +256,8 @@ pub fn bench(options: &Bench) -> Result<(), Fail> {
         Scenario::VxlanEncap { macs, tunnels, outer, how } => {
             (how, vxlan::encap(outer.scenario(tunnels, macs), how.method()))
         }
-        Scenario::VxlanDecap { tunnels, outer, how } => {
-            (how, vxlan::decap(outer.scenario(tunnels, 1), how.method()))
+        Scenario::VxlanDecap { macs, tunnels, outer, how } => {
+            (how, vxlan::decap(outer.scenario(tunnels, macs.unwrap_or(tunnels)), how.method()))
         }
     };
     let report = report?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use paceline_model::config::{Bridge, Interface, On, Port, PortKind, StaticRoute, Vxlan};
-use paceline_model::{Config, Desired, Model, VlanMode, desired};
+use paceline_model::{Config, Desired, DesiredTunnel, Model, PortName, VlanMode, desired};
 use serde_json::{Value, json};
 
 use crate::fail::Fail;
@@ -89,10 +89,8 @@ fn routing(config: &Config) -> Result<(), Fail> {
 /// A segment. What carries it may be an uplink, whose addresses are the kernel's to say.
 fn tunnels(vxlan: &Vxlan, desired: &Desired) -> Value {
     let overlay = vxlan.overlay();
-    let found = desired
-        .tunnels
-        .values()
-        .find(|tunnel| tunnel.vni == vxlan.vni && overlay.remotes().any(|remote| remote == tunnel.remote));
+    let found = desired.tunnels.iter().find(|(name, tunnel)| is_of(vxlan, name, tunnel, desired));
+    let found = found.map(|(_, tunnel)| tunnel);
     let underlay = vxlan.underlay.as_ref().map(|name| json!(name));
     json!({
         "vni": vxlan.vni,
@@ -102,6 +100,18 @@ fn tunnels(vxlan: &Vxlan, desired: &Desired) -> Value {
         "port": vxlan.port,
         "mtu": found.map(|tunnel| tunnel.mtu).or(vxlan.mtu),
     })
+}
+
+/// Whether a tunnel is a segment's. Of one VNI there may be several, with other ends here, ports or versions of IP.
+fn is_of(vxlan: &Vxlan, name: &PortName, tunnel: &DesiredTunnel, desired: &Desired) -> bool {
+    let bridge = desired.bridges.get(&vxlan.bridge);
+    let member = bridge.and_then(|bridge| bridge.members.get(name));
+    let vlan = vxlan.vlan.map(VlanMode::Access);
+    member.is_some_and(|member| member.vlan == vlan)
+        && (tunnel.vni, tunnel.port) == (vxlan.vni, vxlan.port)
+        && vxlan.local.is_none_or(|local| local == tunnel.vtep.address)
+        && vxlan.underlay.as_ref().is_none_or(|underlay| *underlay == tunnel.vtep.interface)
+        && vxlan.overlay().remotes().any(|remote| remote == tunnel.remote)
 }
 
 fn interface(interface: &Interface, desired: &Desired) -> Value {
@@ -203,6 +213,43 @@ mod tests {
         assert_eq!(to, ["10.0.0.2 10.0.0.3 by a", "by a", "prohibit"]);
         let row = interface(&config.interfaces[0], &desired(&config, &Model::default()));
         assert_eq!((plain(&row["on"]), plain(&row["mtu"])), ("port p0, VLAN 7".into(), "9000".into()));
+    }
+
+    #[test]
+    fn a_tunnel_is_its_segment_s() {
+        let text = r#"
+            port = [
+                { name = "p0", kind = "null" }, { name = "p1", kind = "null", mtu = 9000 },
+                { name = "p2", kind = "null" },
+            ]
+            bridge = [{ name = "lan" }, { name = "vlans", member = [{ port = "p2", vlan = { trunk = [10, 20] } }] }]
+            interface = [
+                { port = "p0", addresses = ["192.0.2.1/24", "192.0.2.7/24"] },
+                { port = "p1", addresses = ["198.51.100.1/24"] },
+            ]
+            vxlan = [
+                { bridge = "lan", vni = 1, underlay = "p0", peers = ["203.0.113.1"] },
+                { bridge = "lan", vni = 1, underlay = "p1", peers = ["203.0.113.1"] },
+                { bridge = "vlans", vlan = 10, vni = 2, local = "192.0.2.7", peers = ["203.0.113.1"], mtu = 1400 },
+                { bridge = "vlans", vlan = 10, vni = 2, local = "198.51.100.1", port = 8472, peers = ["203.0.113.1"] },
+            ]
+        "#;
+        let config = Config::parse("test", text, &paceline_model::config::Host::default()).unwrap();
+        let desired = desired(&config, &Model::default());
+        let rows: Vec<_> = config.vxlans.iter().map(|own| tunnels(own, &desired)).collect();
+        let seen: Vec<_> = rows
+            .iter()
+            .map(|row| ["local", "port", "mtu"].map(|field| plain(&row[field])).join(" "))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                "192.0.2.1 4789 1450",
+                "198.51.100.1 4789 8950",
+                "192.0.2.7 4789 1400",
+                "198.51.100.1 8472 8950"
+            ]
+        );
     }
 
     #[test]

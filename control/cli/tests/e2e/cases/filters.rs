@@ -64,6 +64,18 @@ fn only_its_own_addresses(engine: &Engine) {
     // With its own, all is well again.
     liar.reaches(&address);
     liar.reaches(&victim.ipv6(&network));
+    // Its kernel's link-local address is its own, and any other one is not: that is asked for before it is taken.
+    liar.reaches(&format!("{}%eth0", link_local(&victim)));
+    let claims = switch.dropped(&port, "guard-claim");
+    liar.exec(["ip", "address", "add", "fe80::99/64", "dev", "eth0"]).ok();
+    switch.await_that("the claim is dropped", |switch| switch.dropped(&port, "guard-claim") > claims);
+}
+
+/// The link-local address that the kernel has made.
+fn link_local(container: &Container<'_>) -> String {
+    let told = container.exec(["ip", "-6", "address", "show", "dev", "eth0"]).ok();
+    let mut words = told.split_whitespace().filter_map(|word| word.strip_suffix("/64"));
+    words.find(|word| word.starts_with("fe80:")).unwrap_or_else(|| panic!("{told}")).to_owned()
 }
 
 fn port_security_can_be_off(engine: &Engine) {

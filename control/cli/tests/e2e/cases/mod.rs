@@ -21,6 +21,7 @@ mod policies;
 mod restart;
 mod routes;
 mod routing;
+mod rule_actions;
 mod uplinks;
 
 use crate::engine::Engine;
@@ -59,6 +60,7 @@ pub fn all() -> impl Iterator<Item = Named> {
         ("attach", attach::CASES),
         ("policies", policies::CASES),
         ("filters", filters::CASES),
+        ("rule_actions", rule_actions::CASES),
         ("restart", restart::CASES),
         ("bad_input", bad_input::CASES),
         ("operator", operator::CASES),

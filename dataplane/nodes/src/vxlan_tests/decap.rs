@@ -355,7 +355,7 @@ proptest! {
         let (mut rig, mut far) = (two_tenants(v6), switch(v6, 1, 2));
         for (number, (is_blue, is_outside, from, to)) in frames.into_iter().enumerate() {
             // Both tenants have the same stations.
-            let mut inner = frame(from, if to == 4 { 255 } else { to }, 64 + number);
+            let inner = frame(from, if to == 4 { 255 } else { to }, 64 + number);
             let at = if v6 { 68 } else { 48 };
             let (port, vni) = if is_blue { (4, VNI + 1) } else { (PORT, VNI) };
             if is_outside {

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use super::policy::Policy;
 use super::rule::Rule;
 
+/// Tier and rule.
+type Name = (Arc<str>, Arc<str>);
+
 /// Packets and bytes by tier and rule. Of several rules with one name the first goes on as the first, and so on.
 #[derive(Debug, Default)]
-pub struct Counts(HashMap<(Arc<str>, Arc<str>), VecDeque<(u64, u64)>>);
+pub struct Counts(HashMap<Name, VecDeque<(u64, u64)>>);
 
 impl Counts {
     /// What a policy has counted.

@@ -9,10 +9,10 @@ use crate::testing::{tagged, trunk};
 
 const UDP: &str = "udp 10.0.0.1:5 > 10.0.0.2:6";
 
-fn only(action: Verdict, edit: impl FnOnce(&mut RuleSpec)) -> Option<PolicySpec> {
+fn only(action: Verdict, edit: impl FnOnce(&mut RuleSpec)) -> PolicySpec {
     let mut rule = rule("all", action, |_| ());
     edit(&mut rule);
-    Some(policy(vec![rule], Verdict::Deny, false))
+    policy(vec![rule], Verdict::Deny, false)
 }
 
 /// A host behind a trunk, as VLAN 10, with these policies; its peer is behind another one, as VLAN 20.
@@ -37,7 +37,7 @@ fn trunks(input: Option<PolicySpec>, output: Option<PolicySpec>) -> Wall {
 #[test]
 fn who_is_refused_is_told_in_the_vlan_that_the_packet_was_in() {
     for from_host in [true, false] {
-        let reject = || only(Verdict::Reject, |_| ());
+        let reject = || Some(only(Verdict::Reject, |_| ()));
         let mut wall = if from_host { trunks(reject(), None) } else { trunks(None, reject()) };
         wall.rig.snapshot.bridges[0].macs.insert_static(0x0200_0000_0002, HOST);
         let (sender, vlan) = if from_host { (HOST, 10) } else { (PEER, 20) };
@@ -53,8 +53,8 @@ fn who_is_refused_is_told_in_the_vlan_that_the_packet_was_in() {
 
 #[test]
 fn what_is_redirected_or_copied_has_the_tag_of_its_vlan_there() {
-    let redirect = || only(Verdict::Permit, |rule| rule.redirect = Some("p2".into()));
-    let mirror = || only(Verdict::Permit, |rule| rule.mirror = Some("p2".into()));
+    let redirect = || Some(only(Verdict::Permit, |rule| rule.redirect = Some("p2".into())));
+    let mirror = || Some(only(Verdict::Permit, |rule| rule.mirror = Some("p2".into())));
     let sent = packet(UDP);
     for (native, tags, wanted) in [
         (NO_DOMAIN, &[(30, 0)][..], Some(tagged(&sent, 0x8100, 30))),
@@ -77,7 +77,7 @@ fn what_is_redirected_or_copied_has_the_tag_of_its_vlan_there() {
 
 #[test]
 fn the_domain_of_a_routed_packet_is_no_vlan() {
-    let mut wall = Wall::new(only(Verdict::Permit, |rule| rule.redirect = Some("p2".into())), None);
+    let mut wall = Wall::new(Some(only(Verdict::Permit, |rule| rule.redirect = Some("p2".into()))), None);
     // Domain 0 would be VLAN 30, but the packet is in routing table 0.
     trunk(&mut wall.rig, OTHER, 5, &[(30, 0)]);
     let filter = wall.rig.snapshot.interface(HOST).and_then(|i| i.filter.clone());
@@ -113,7 +113,7 @@ fn what_is_redirected_or_copied_fits_the_port_that_it_leaves_by() {
             let target = if is_copy { &mut rule.mirror } else { &mut rule.redirect };
             *target = Some("p2".into());
         };
-        let mut wall = Wall::new(only(Verdict::Permit, rule), None);
+        let mut wall = Wall::new(Some(only(Verdict::Permit, rule)), None);
         wall.rig.snapshot.bridges[0].macs.insert_static(0x0200_0000_0002, PEER);
         let plain = Features { capabilities: Capabilities::NONE, ..Features::default() };
         wall.rig.interface(OTHER, plain, |_| ());

@@ -1,5 +1,6 @@
 //! `nat44` and `nat66`: generator → routing node → `in2out` → null port, with any number of flows.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -56,6 +57,7 @@ pub fn nat(params: NatFlows, method: Method) -> Result<Report, BenchError> {
         addresses4: (0..OUTSIDE).map(|n| Ipv4Addr::from(u32::from(V4[1]) + n)).collect(),
         addresses6: (0..OUTSIDE).map(|n| Ipv6Addr::from(u128::from(V6[1]) + u128::from(n))).collect(),
         limits: NatLimits { sessions: params.flows.max(defaults.sessions), ..defaults },
+        vrfs: BTreeMap::from([("bench".into(), 0)]),
         ..NatConfig::default()
     })?;
     let bytes = if is_v4 {

@@ -85,12 +85,17 @@ pub(crate) fn problems(
 
 /// What is wrong with a path, and whether it is the interface.
 fn wrong_path(vrf: &VrfName, prefix: IpNet, path: &Path, desired: &Desired) -> Option<(bool, RouteError)> {
+    // One that is named may be of another table, where the next hop is then.
+    let named = path.interface.as_ref().map(|name| (name, desired.interfaces.get(name)));
+    let vrf = match named {
+        None => vrf,
+        Some((_, Some(interface))) => &interface.vrf,
+        Some((name, None)) => {
+            let known = desired.interfaces.keys().map(ToString::to_string).collect();
+            return Some((true, RouteError::NoInterface { prefix, interface: name.clone(), known }));
+        }
+    };
     let ours = || desired.interfaces.iter().filter(|(_, interface)| interface.vrf == *vrf);
-    if let Some(name) = path.interface.as_ref().filter(|name| !ours().any(|(other, _)| other == *name)) {
-        let known = ours().map(|(name, _)| name.to_string()).collect();
-        let (interface, vrf) = (name.clone(), vrf.clone());
-        return Some((true, RouteError::NoInterface { prefix, interface, vrf, known }));
-    }
     let Some(via) = path.via else {
         return path.interface.is_none().then_some((false, RouteError::NoPath { prefix }));
     };
@@ -158,6 +163,7 @@ mod tests {
             ("default/::/0", via("fe80::1", Some("p0"))),
             ("red/0.0.0.0/0", via("192.0.2.1", Some("p1"))),
             ("red/192.0.2.0/24", via("", Some("p1"))),
+            ("red/0.0.0.0/0", via("10.0.0.2", Some("p0"))),
             ("red/192.0.2.0/24", Route::Blackhole),
         ] {
             assert_eq!(added(id, route), Ok(()), "{id}");
@@ -193,10 +199,16 @@ mod tests {
                 via("10.0.0.1", None),
                 "route 0.0.0.0/0: next hop 10.0.0.1 is the address of our",
             ),
+            ("red/::/0", via("", Some("p9")), "route ::/0: there is no interface \"p9\"; there are p0, p1"),
             (
-                "red/::/0",
-                via("", Some("p0")),
-                "route ::/0: there is no interface \"p0\" in VRF \"red\"; there are p1",
+                "red/0.0.0.0/0",
+                via("10.0.0.1", Some("p0")),
+                "route 0.0.0.0/0: next hop 10.0.0.1 is the address of our",
+            ),
+            (
+                "red/0.0.0.0/0",
+                via("10.0.1.2", Some("p0")),
+                "route 0.0.0.0/0: next hop 10.0.1.2 is in no subnet of interface \"p0\"; must be in one of 10.0.0.0/24",
             ),
             ("red/::/0", via("", None), "route ::/0: needs a next hop, an interface or both"),
             ("red/::/0", Route::Via(Vec::new()), "route ::/0: has 0 next hops; must be 1 to 14"),

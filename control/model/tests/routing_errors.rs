@@ -209,7 +209,7 @@ fn each_wrong_route_has_its_message() {
         ),
         (
             "[[route]]\nprefix = '::/0'\ninterface = 'p9'",
-            "3: route ::/0: there is no interface \"p9\" in VRF \"default\"; there are p0",
+            "3: route ::/0: there is no interface \"p9\"; there are p0",
         ),
         (
             "[[route]]\nprefix = '::/0'\nvia = ['fd00::2', 'fd00::3']\ninterface = 'p9'",
@@ -235,6 +235,7 @@ fn each_wrong_route_has_its_message() {
 #[test]
 fn each_wrong_translation_has_its_message() {
     let outside = "[[interface]]\nport = 'p2'\nnat = true\naddresses = ['192.0.2.1/24']\n[nat]\n";
+    let tenant = "[[interface]]\nport = 'p1'\nvrf = 'red'\naddresses = ['10.0.0.1/24']\n";
     let mapping = |fields: &str| format!("{outside}[[nat.mapping]]\nprotocol = 'tcp'\n{fields}");
     let two = "port = 80\ninside = '10.0.0.2'\n[[nat.mapping]]\nprotocol = 'tcp'\n";
     let cases = [
@@ -276,7 +277,20 @@ fn each_wrong_translation_has_its_message() {
             ),
             "10: mapping of sctp port 9: inside_port 8 must be the same",
         ),
+        (
+            mapping("port = 80\ninside = '10.0.0.2'\nvrf = 'green'"),
+            "10: mapping of tcp port 80: vrf \"green\" is that of no interface",
+        ),
+        (
+            format!("{tenant}{}", mapping("port = 80\ninside = '10.0.0.2'")),
+            "13: mapping of tcp port 80: 10.0.0.2 may be in VRF \"default\" or \"red\": set vrf",
+        ),
     ];
+    // The same port of two hosts that are told apart by their tables.
+    let red = "port = 80\ninside = '10.0.0.2'\nvrf = 'red'\n[[nat.mapping]]\nprotocol = 'tcp'\n";
+    let both = mapping(&format!("{red}port = 81\ninside = '10.0.0.2'\ninside_port = 80\nvrf = 'default'"));
+    let config = Config::parse("test.toml", &format!("{FILE}{tenant}{both}"), &Host::default());
+    assert!(config.is_ok(), "{config:?}");
     let cases: Vec<(&str, &str)> =
         cases.iter().map(|(text, expected): &(String, _)| (text.as_str(), *expected)).collect();
     expect(&cases);

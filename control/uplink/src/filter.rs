@@ -67,6 +67,7 @@ mod tests {
                 port: 8080,
                 inside: inside.parse().unwrap(),
                 inside_port: Some(80),
+                vrf: None,
             };
             let filter = filter(&uplink, &state(), &[mapping], []).unwrap();
             let shared: Vec<_> = filter.shared.keys().map(ToString::to_string).collect();

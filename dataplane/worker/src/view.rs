@@ -259,10 +259,14 @@ pub struct NatSessionView {
     pub worker: usize,
     /// `tcp`, `udp`, `icmp`, `icmpv6`, or the number of the protocol.
     pub protocol: String,
-    /// Source of the packet that began it; the port is the identifier of an ICMP query, or 0.
+    /// Routing table that the packet that began it came in by.
+    pub vrf: String,
+    /// Its source; the port is the identifier of an ICMP query, or 0.
     pub source: String,
     /// Its destination.
     pub destination: String,
+    /// Routing table that it went on in.
+    pub new_vrf: String,
     /// What the source became.
     pub new_source: String,
     /// What the destination became.

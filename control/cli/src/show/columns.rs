@@ -99,8 +99,10 @@ const NAT: &[Column] = &[
 
 pub const SESSIONS: &[Column] = &[
     text("protocol", field!("protocol")),
+    text("vrf", field!("vrf")),
     text("source", field!("source")),
     text("destination", field!("destination")),
+    text("new vrf", field!("new_vrf")),
     text("new source", field!("new_source")),
     text("new destination", field!("new_destination")),
     text("state", field!("state")),

@@ -82,6 +82,7 @@ fn nat(nat: &Nat) -> NatConfig {
         inside: mapping.inside,
         inside_port: mapping.inside_port(),
     };
+        vrf: mapping.vrf.as_ref().map_or("", VrfName::as_str).into(),
     NatConfig {
         addresses4,
         addresses6,

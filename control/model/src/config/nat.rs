@@ -1,12 +1,13 @@
 //! `[nat]`
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{field, limits};
-use crate::{Interval, Protocol};
+use super::{Interface, field, limits};
+use crate::{Interval, Protocol, VrfName};
 
 /// Address translation of what leaves by interfaces with `nat`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,7 +64,7 @@ impl Default for Nat {
 }
 
 /// A port of an inside host that can be reached from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NatMapping {
     /// The protocol.
@@ -80,11 +81,26 @@ pub struct NatMapping {
     /// Its port, 1 to 65535; none: the same.
     #[serde(default, deserialize_with = "limits::maybe_between::<_, _, 1, 65535>")]
     pub inside_port: Option<u16>,
+    /// The routing table that the host is reached by; none: see [`homes`](NatMapping::homes).
+    #[serde(default)]
+    pub vrf: Option<VrfName>,
 }
 
 impl NatMapping {
     /// The host's port.
     pub fn inside_port(&self) -> u16 {
         self.inside_port.unwrap_or(self.port)
+    }
+
+    /// The routing tables that the host may be reached by: the one that is named, or else those of interfaces in a subnet with it, or
+    /// else that of the first outside interface.
+    pub fn homes<'a>(&'a self, interfaces: &'a [Interface]) -> BTreeSet<&'a VrfName> {
+        if let Some(vrf) = &self.vrf {
+            return BTreeSet::from([vrf]);
+        }
+        let is_near = |own: &&Interface| own.addresses.iter().any(|net| net.contains(&self.inside));
+        let near: BTreeSet<_> = interfaces.iter().filter(is_near).map(|own| &own.vrf).collect();
+        let outside = interfaces.iter().filter(|own| own.nat).map(|own| &own.vrf);
+        if near.is_empty() { outside.take(1).collect() } else { near }
     }
 }

@@ -29,6 +29,9 @@ pub(crate) fn add(config: &Config, desired: &mut Desired) {
         if nat.addresses.is_empty() {
             nat.addresses = own.filter_map(first).collect();
         }
+        for mapping in &mut nat.mappings {
+            mapping.vrf = mapping.homes(&config.interfaces).first().map(|vrf| (*vrf).clone());
+        }
         nat
     });
     for (vrf, routes) in config.routes.tables() {

@@ -37,6 +37,7 @@ pub(super) fn translate(config: &Config, model: &Model, states: &Uplinks, desire
     let (Some(state), false) = (states.get(&uplink.device), networks.is_empty()) else { return };
     let Some(interface) = desired.interfaces.get_mut(uplink.port_name().as_str()) else { return };
     interface.nat = true;
+    let vrf = interface.vrf.clone();
     // That of answers to the host's own pings, of what its own programs ask a published port, and of what containers ask it.
     interface.owner = uplink.shared.then(PortName::host);
     let ports = desired.host.iter().flat_map(|host| &host.ports);
@@ -45,7 +46,7 @@ pub(super) fn translate(config: &Config, model: &Model, states: &Uplinks, desire
         addresses: state.speaks_from().into_iter().flatten().collect(),
         ports: uplink.nat_ports,
         inside: networks.iter().flat_map(|network| inside(network)).collect(),
-        mappings: ports.flat_map(|port| mappings(port, state)).collect(),
+        mappings: ports.flat_map(|port| mappings(port, state, &vrf)).collect(),
         ..Nat::default()
     });
 }
@@ -56,8 +57,8 @@ fn inside(network: &Network) -> impl Iterator<Item = IpNet> {
     network.ipv4.iter().chain(&network.ipv6).map(|data| data.pool).filter(translated)
 }
 
-/// A published port at each of the addresses that it is published on. SCTP keeps its port, as its checksum covers all of the packet.
-fn mappings(published: &HostPort, state: &UplinkState) -> Vec<NatMapping> {
+/// A published port at each of the addresses that it is published on; the container is reached by the uplink's table. SCTP keeps its port, as its checksum covers all of the packet.
+fn mappings(published: &HostPort, state: &UplinkState, vrf: &VrfName) -> Vec<NatMapping> {
     let port = published.port;
     if port.protocol == Protocol::Sctp && port.host_port != port.port {
         return Vec::new();
@@ -78,6 +79,7 @@ fn mappings(published: &HostPort, state: &UplinkState) -> Vec<NatMapping> {
             port: port.host_port,
             inside: inside(outside)?,
             inside_port: Some(port.port),
+            vrf: Some(vrf.clone()),
         })
     };
     outside.filter_map(mapping).collect()

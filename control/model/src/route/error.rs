@@ -64,14 +64,12 @@ pub enum RouteError {
         interface: PortName,
     },
     /// There is no such interface.
-    #[error("route {prefix}: there is no interface {:?} in VRF {:?}; there are {}", interface.as_str(), vrf.as_str(), list(known))]
+    #[error("route {prefix}: there is no interface {:?}; there are {}", interface.as_str(), list(known))]
     NoInterface {
         /// The destinations.
         prefix: IpNet,
         /// As given.
         interface: PortName,
-        /// The routing table.
-        vrf: VrfName,
         /// All there are.
         known: Vec<String>,
     },

@@ -1,7 +1,9 @@
 //! What control says about address translation.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use paceline_tables::RouteError;
@@ -29,10 +31,12 @@ pub struct NatConfig {
     pub limits: NatLimits,
     /// Workers that share the ports, 1 to 1024.
     pub workers: usize,
+    /// Numbers of the routing tables that there are. Sessions of others end.
+    pub vrfs: BTreeMap<Arc<str>, u16>,
 }
 
 impl Default for NatConfig {
-    /// No addresses, ports 1024 to 65535, one worker.
+    /// No addresses, ports 1024 to 65535, one worker, no routing tables.
     fn default() -> Self {
         NatConfig {
             addresses4: Vec::new(),
@@ -43,12 +47,13 @@ impl Default for NatConfig {
             timeouts: SessionTimeouts::default(),
             limits: NatLimits::default(),
             workers: 1,
+            vrfs: BTreeMap::new(),
         }
     }
 }
 
 /// A port of an inside host that can be reached from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NatMapping {
     /// IP protocol number.
     pub protocol: u8,
@@ -58,6 +63,8 @@ pub struct NatMapping {
     pub outside_port: u16,
     /// The host.
     pub inside: IpAddr,
+    /// The routing table that the host is reached by.
+    pub vrf: Arc<str>,
     /// Its port; the same as outside for SCTP, 0 for a protocol without ports.
     pub inside_port: u16,
 }
@@ -101,6 +108,16 @@ pub enum NatError {
         protocol: u8,
         /// Outside port.
         port: u16,
+    },
+    /// A mapping leads to a routing table that is not there.
+    #[error("the mapping of {protocol} port {port} leads to VRF {vrf:?}, which is not there")]
+    Vrf {
+        /// IP protocol number.
+        protocol: u8,
+        /// Outside port.
+        port: u16,
+        /// Name of the routing table.
+        vrf: Arc<str>,
     },
     /// Two mappings have the same outside port, or the same inside one.
     #[error("two mappings of protocol {protocol} claim {address} port {port}")]

@@ -4,6 +4,9 @@
 //! port, and an outside port serves as many of them as there are remote ports. Each worker keeps the sessions of the outside
 //! ports that it owns, so that both directions of a flow meet there. Where there are no ports, the remote address decides.
 //!
+//! The scope of a flow is the routing table (VRF) that its packets came in by: that of the inside host, or that of the outside
+//! interface. So a session says which of several hosts with one address an answer is for, and by which table it is routed.
+//!
 //! A new configuration [succeeds](Nat::succeed) an older one: sessions stay, but for those that it does not allow any more.
 //! Each session remembers the configuration that it was last held against. It is held against a new one by its next packet,
 //! or by the worker's sweep, whichever comes first.
@@ -13,10 +16,11 @@ mod ports;
 mod side;
 mod view;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use paceline_tables::{Address, Session, State};
+use paceline_tables::{Address, Session, State, Tuple};
 
 pub use config::{NatConfig, NatError, NatLimits, NatMapping};
 pub use ports::Ports;
@@ -68,8 +72,12 @@ pub struct Nat {
     timeouts: SessionTimeouts,
     /// Most sessions of one host; 0 for any number.
     pub per_host: u32,
-    /// The number of this configuration among all that succeeded each other.
+    /// The lower half of `count`, which sessions remember.
     pub generation: u16,
+    /// The number of this configuration among all that succeeded each other.
+    count: u64,
+    /// Routing tables by number, each with the configuration from which on it has that.
+    vrfs: BTreeMap<u16, (Arc<str>, u64)>,
     clock: SessionClock,
 }
 
@@ -107,11 +115,19 @@ impl Nat {
         let ports = Ports::new(&config.ports, config.workers);
         let ports = ports.ok_or(NatError::Ports { first, last, workers: config.workers })?;
         for mapping in &config.mappings {
-            let NatMapping { protocol, outside_port: port, .. } = *mapping;
+            let (protocol, port) = (mapping.protocol, mapping.outside_port);
             if mapping.outside.is_some_and(|outside| outside.is_ipv4() != mapping.inside.is_ipv4()) {
                 return Err(NatError::Mapping { protocol, port });
             }
         }
+        let count = before.map_or(1, |nat| nat.count + 1);
+        let since = |name: &Arc<str>, number: u16| {
+            let is_same = |before: &&(Arc<str>, u64)| before.0 == *name;
+            let before = before.and_then(|nat| nat.vrfs.get(&number)).filter(is_same);
+            before.map_or(count, |(_, since)| *since)
+        };
+        let vrfs = config.vrfs.iter();
+        let vrfs = vrfs.map(|(name, at)| (*at, (Arc::clone(name), since(name, *at)))).collect();
         let addresses4: Vec<_> = config.addresses4.iter().map(|a| (*a).into()).collect();
         let addresses6: Vec<_> = config.addresses6.iter().map(|a| (*a).into()).collect();
         Ok(Arc::new(Nat {
@@ -120,7 +136,9 @@ impl Nat {
             ports,
             timeouts: config.timeouts,
             per_host: config.limits.per_host,
-            generation: before.map_or(1, |nat| nat.generation.wrapping_add(1)),
+            generation: count as u16,
+            count,
+            vrfs,
             clock,
         }))
     }
@@ -146,6 +164,11 @@ impl Nat {
     /// Seconds that a session has still to live without a packet; `None` if it is over.
     pub fn left(&self, state: State, now: u32) -> Option<u32> {
         self.timeouts.left(state, now)
+    }
+
+    /// The name of a routing table.
+    pub fn vrf(&self, number: u16) -> Option<&str> {
+        self.vrfs.get(&number).map(|(name, _)| &**name)
     }
 
     /// How long sessions live.
@@ -192,6 +215,20 @@ impl Nat {
         }
     }
 
+    /// Whether a session of an earlier configuration is one that this one allows: its routing tables are those that they were then,
+    /// and all else is as it is configured.
+    fn holds<T: Address>(
+        &self,
+        side: &NatSide<T>,
+        [before, after]: [&Tuple<T>; 2],
+        flags: u8,
+        generation: u16,
+    ) -> bool {
+        let age = u64::from(self.generation.wrapping_sub(generation));
+        let is_there = |vrf: u16| self.vrfs.get(&vrf).is_some_and(|(_, since)| age <= self.count - since);
+        is_there(before.scope) && is_there(after.scope) && side.holds(before, after, flags)
+    }
+
     /// Whether a session is one that the configuration allows; if not, it is ended.
     pub fn recheck<T: Address>(
         &self,
@@ -200,7 +237,7 @@ impl Nat {
         session: Session<'_, T>,
     ) -> bool {
         let (before, after) = session.flows();
-        let holds = side.holds(&before, &after, session.flags());
+        let holds = self.holds(side, [&before, &after], session.flags(), session.state().generation);
         if !holds {
             self.end(side, table, session);
             table.counters.flushed.add(1);

@@ -1,7 +1,7 @@
 //! Address translation of one version of IP: what is configured, and the sessions of each worker.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,17 +18,19 @@ const SCTP: u8 = 132;
 /// Least places for counts of inside hosts.
 const LEAST_HOSTS: usize = 1 << 17;
 
-/// One end of a mapping: protocol, address, port.
-type End<T> = (u8, T, u16);
+/// The outside end of a mapping: protocol, address, port.
+type Outside<T> = (u8, T, u16);
+/// The inside end: routing table, protocol, address, port.
+type Inside<T> = (u16, u8, T, u16);
 
 /// Address translation of one version of IP.
 pub struct NatSide<T: Address> {
     addresses: Box<[T]>,
     inside: Box<[(T, u8)]>,
     /// Inside ends of mappings; without an address, the one that the host has.
-    outward: HashMap<End<T>, (Option<T>, u16)>,
-    /// Outside ends of mappings.
-    inward: HashMap<End<T>, (T, u16)>,
+    outward: HashMap<Inside<T>, (Option<T>, u16)>,
+    /// Outside ends of mappings: the routing table, the host there, its port.
+    inward: HashMap<Outside<T>, (u16, T, u16)>,
     tables: Arc<[NatTable<T>]>,
     seed: u64,
 }
@@ -102,15 +104,18 @@ impl<T: Address> NatSide<T> {
         let (outward, inward) = (HashMap::new(), HashMap::new());
         let mut side = NatSide { addresses, inside, outward, inward, tables, seed };
         for mapping in &config.mappings {
-            side.map(mapping)?;
+            side.map(mapping, &config.vrfs)?;
         }
         Ok(side)
     }
 
     /// Takes a mapping, if it is of this version.
-    fn map(&mut self, mapping: &NatMapping) -> Result<(), NatError> {
+    fn map(&mut self, mapping: &NatMapping, vrfs: &BTreeMap<Arc<str>, u16>) -> Result<(), NatError> {
         let NatMapping { protocol, outside_port, inside_port, .. } = *mapping;
         let Some(host) = T::from_ip(mapping.inside) else { return Ok(()) };
+        let Some(vrf) = vrfs.get(&mapping.vrf).copied() else {
+            return Err(NatError::Vrf { protocol, port: outside_port, vrf: Arc::clone(&mapping.vrf) });
+        };
         // Such a packet would be translated for ever.
         if self.is_own(host) {
             return Err(NatError::Mapping { protocol, port: outside_port });
@@ -128,12 +133,12 @@ impl<T: Address> NatSide<T> {
         let claimed = |address: T, port| NatError::Claimed { protocol, address: address.ip(), port };
         for address in self.addresses.iter().filter(|own| outside.is_none_or(|only| **own == only)) {
             match self.inward.entry((protocol, *address, outside_port)) {
-                Entry::Vacant(place) => place.insert((host, inside_port)),
+                Entry::Vacant(place) => place.insert((vrf, host, inside_port)),
                 Entry::Occupied(_) => return Err(claimed(*address, outside_port)),
             };
         }
         // A port may be reached under several outside ports: what it sends by itself leaves by the first.
-        self.outward.entry((protocol, host, inside_port)).or_insert((outside, outside_port));
+        self.outward.entry((vrf, protocol, host, inside_port)).or_insert((outside, outside_port));
         Ok(())
     }
 
@@ -165,15 +170,20 @@ impl<T: Address> NatSide<T> {
             || self.inside.iter().any(|(network, length)| address.network(*length) == *network)
     }
 
-    /// A hash of an inside host.
-    pub fn host_hash(&self, host: T) -> u64 {
+    /// A hash of an inside host in a routing table.
+    pub fn host_hash(&self, vrf: u16, host: T) -> u64 {
+        T::hash_hosts(self.seed ^ u64::from(vrf), host, T::default())
+    }
+
+    /// A hash of a remote host.
+    pub fn remote_hash(&self, host: T) -> u64 {
         T::hash_hosts(self.seed, host, T::default())
     }
 
-    /// The address that an inside host appears under.
-    pub fn address_of(&self, host: T) -> Option<T> {
+    /// The address that an inside host in a routing table appears under.
+    pub fn address_of(&self, vrf: u16, host: T) -> Option<T> {
         // Other bits than choose its worker, so that both are spread over all.
-        let at = ((self.host_hash(host) & 0xffff_ffff) * self.addresses.len() as u64) >> 32;
+        let at = ((self.host_hash(vrf, host) & 0xffff_ffff) * self.addresses.len() as u64) >> 32;
         self.addresses.get(at as usize).copied()
     }
 
@@ -182,12 +192,13 @@ impl<T: Address> NatSide<T> {
         if self.outward.is_empty() {
             return None;
         }
-        let (address, port) = self.outward.get(&(flow.protocol, flow.source, flow.source_port()))?;
-        Some((address.or_else(|| self.address_of(flow.source))?, *port))
+        let (vrf, port) = (flow.scope, flow.source_port());
+        let (address, port) = self.outward.get(&(vrf, flow.protocol, flow.source, port))?;
+        Some((address.or_else(|| self.address_of(vrf, flow.source))?, *port))
     }
 
-    /// What a destination becomes by a mapping.
-    pub fn inward(&self, protocol: u8, address: T, port: u16) -> Option<(T, u16)> {
+    /// What a destination becomes by a mapping: the routing table, the host there, its port.
+    pub fn inward(&self, protocol: u8, address: T, port: u16) -> Option<(u16, T, u16)> {
         if self.inward.is_empty() {
             return None;
         }
@@ -197,13 +208,22 @@ impl<T: Address> NatSide<T> {
     /// Whether a session is as the configuration has it: its addresses are ours, and the mapping that it began by is there.
     pub fn holds(&self, before: &Tuple<T>, after: &Tuple<T>, flags: u8) -> bool {
         if flags & INBOUND != 0 {
-            let end = (after.destination, after.destination_port());
+            let end = (after.scope, after.destination, after.destination_port());
             return self.inward(before.protocol, before.destination, before.destination_port()) == Some(end)
                 && (flags & TWICE == 0 || self.is_own(after.source));
         }
         // An inside port that has a mapping now leaves by that alone, so that its flows are not told in two ways.
         let mapped = if flags & STATIC == 0 { None } else { Some((after.source, after.source_port())) };
         self.is_own(after.source) && self.outward(before) == mapped
+    }
+
+    /// A hash of the inside host of a session.
+    pub fn inside_hash(&self, before: &Tuple<T>, after: &Tuple<T>, flags: u8) -> u64 {
+        if flags & INBOUND == 0 {
+            self.host_hash(before.scope, before.source)
+        } else {
+            self.host_hash(after.scope, after.destination)
+        }
     }
 
     /// Sessions of an inside host, of which one begins or ends.
@@ -215,8 +235,7 @@ impl<T: Address> NatSide<T> {
         flags: u8,
         more: bool,
     ) {
-        let host = if flags & INBOUND == 0 { before.source } else { after.destination };
-        if let Some(count) = table.host(self.host_hash(host)) {
+        if let Some(count) = table.host(self.inside_hash(before, after, flags)) {
             let was = count.load(Relaxed);
             count.store(if more { was.saturating_add(1) } else { was.saturating_sub(1) }, Relaxed);
         }

@@ -14,6 +14,8 @@ pub struct NatSession {
     pub worker: usize,
     /// IP protocol number.
     pub protocol: u8,
+    /// Numbers of the routing tables that the packet that began it came in by, and that it then went on in.
+    pub vrfs: [u16; 2],
     /// Source and destination of the packet that began it; ports are 0 where there are none.
     pub before: [SocketAddr; 2],
     /// What they became.
@@ -77,8 +79,9 @@ impl Nat {
         now: u32,
         entry: &SessionEntry<T>,
     ) -> Option<NatSession> {
+        let (SessionEntry { before, after, .. }, generation) = (entry, entry.state.generation);
         let is_held =
-            entry.state.generation == self.generation || side.holds(&entry.before, &entry.after, entry.flags);
+            generation == self.generation || self.holds(side, [before, after], entry.flags, generation);
         is_held.then_some(())?;
         let ends = |flow: &Tuple<T>| {
             let end = |address: T, port| SocketAddr::new(address.ip(), port);
@@ -86,9 +89,10 @@ impl Nat {
         };
         Some(NatSession {
             worker,
-            protocol: entry.before.protocol,
-            before: ends(&entry.before),
-            after: ends(&entry.after),
+            protocol: before.protocol,
+            vrfs: [before.scope, after.scope],
+            before: ends(before),
+            after: ends(after),
             class: SessionClass::of(entry.state.class)?,
             is_static: entry.flags & STATIC != 0,
             idle: now.saturating_sub(entry.state.seen),

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use paceline_buf::Packet;
 use paceline_graph::nat::{INBOUND, STATIC, TWICE};
 use paceline_graph::session::{over, weakest};
-use paceline_graph::{Context, Reason, SessionClass};
+use paceline_graph::{Context, NO_DOMAIN, Reason, SessionClass};
 use paceline_tables::{Address, Session, Tuple};
 use paceline_wire::flow::{Kind, SCTP};
 use paceline_wire::{icmpv4, icmpv6};
@@ -45,9 +45,9 @@ impl<F: NatFamily, const OUT: bool> Slow<F, OUT> {
         let mapped = side.outward(flow);
         let owner = match mapped {
             Some((_, port)) if has_ports(flow.protocol) => work.nat.ports.owner(port),
-            _ if has_ports(flow.protocol) => work.nat.ports.spread(side.host_hash(flow.source)),
+            _ if has_ports(flow.protocol) => work.nat.ports.spread(side.host_hash(flow.scope, flow.source)),
             _ if flow.protocol == SCTP => work.nat.ports.owner(flow.source_port()),
-            _ => work.nat.ports.spread(side.host_hash(flow.destination)),
+            _ => work.nat.ports.spread(side.remote_hash(flow.destination)),
         };
         if owner != work.worker {
             return Ok(Found::Way(Way::Worker(owner)));
@@ -61,13 +61,14 @@ impl<F: NatFamily, const OUT: bool> Slow<F, OUT> {
             Kind::Ports | Kind::Query | Kind::Other if seen.begins => {}
             _ => return Err(Reason::NatNoSession),
         }
-        let mut after = *flow;
+        let outside = cx.snapshot.interface(packet.tx).map_or(NO_DOMAIN, |tx| tx.domain);
+        let mut after = Tuple { scope: outside, ..*flow };
         let flags = if let Some((address, port)) = mapped {
             after.source = address;
             set_source_port(&mut after, port);
             STATIC
         } else {
-            after.source = side.address_of(flow.source).ok_or(Reason::NatNoPort)?;
+            after.source = side.address_of(flow.scope, flow.source).ok_or(Reason::NatNoPort)?;
             if has_ports(flow.protocol) {
                 self.pick_port(work, &mut after)?;
             }
@@ -92,14 +93,14 @@ impl<F: NatFamily, const OUT: bool> Slow<F, OUT> {
         let owner = if has_ports(flow.protocol) || flow.protocol == SCTP {
             work.nat.ports.owner(flow.destination_port())
         } else {
-            work.nat.ports.spread(side.host_hash(flow.source))
+            work.nat.ports.spread(side.remote_hash(flow.source))
         };
         if owner != work.worker {
             return Ok(Found::Way(Way::Worker(owner)));
         }
         let mapped = side.inward(flow.protocol, flow.destination, flow.destination_port());
         // An error about no session of ours may be about a packet of the switch's own.
-        let Some((host, port)) = mapped.filter(|_| seen.kind != Kind::Error) else {
+        let Some((vrf, host, port)) = mapped.filter(|_| seen.kind != Kind::Error) else {
             return Ok(Found::Way(Way::Own));
         };
         if seen.kind == Kind::LaterPart {
@@ -108,9 +109,8 @@ impl<F: NatFamily, const OUT: bool> Slow<F, OUT> {
         if !seen.begins {
             return Err(Reason::NatNoSession);
         }
-        let mut after = *flow;
-        after.destination = host;
-        after.ports = Tuple::<F::Address>::join(flow.source_port(), port);
+        let ports = Tuple::<F::Address>::join(flow.source_port(), port);
+        let mut after = Tuple { destination: host, ports, scope: vrf, ..*flow };
         let mut flags = INBOUND | STATIC;
         if !is_outside(cx, packet) {
             // Without a port of its own the answer could not be told to which worker it is to come.
@@ -184,8 +184,8 @@ fn begin<'a, F: NatFamily>(
 ) -> Result<Session<'a, F::Address>, Reason> {
     let Work { nat, side, table, .. } = *work;
     let (before, counters) = (&seen.flow, &table.counters);
-    let host = if flags & INBOUND == 0 { before.source } else { after.destination };
-    let count = table.host(side.host_hash(host)).map_or(0, |count| count.load(Relaxed));
+    let host = table.host(side.inside_hash(before, after, flags));
+    let count = host.map_or(0, |count| count.load(Relaxed));
     if nat.per_host > 0 && count >= nat.per_host {
         counters.host_limit.add(1);
         return Err(Reason::NatHostLimit);

@@ -5,9 +5,12 @@
 //! `out2in` takes what the forwarding table leads to [`Action::Translate`](paceline_graph::Action). Next: the routing node
 //! again, which then finds the inside host; `punt` for what is no inside host's, and so the switch's own.
 //!
+//! A packet's routing table is part of its flow, and is translated with it: inside hosts of different tables may have one address,
+//! and what comes back for one of them is routed in its table, without a way to it in that of the outside interface.
+//!
 //! Two inside hosts that talk to each other by an outside address (hairpinning, RFC 4787 REQ-9): the source is translated as
 //! well as the destination, so that the answers come back here. A packet that did not come in by an outside interface is
-//! such a one.
+//! such a one. A table has the way back here if a mapping leads to it.
 //!
 //! What has no ports that could be changed (GRE, ESP, and SCTP, whose checksum is over everything) keeps what it has: of such
 //! a protocol one inside host at a time can talk to a remote one under one address (of SCTP, from one port), and others are
@@ -150,7 +153,7 @@ impl<F: NatFamily, const OUT: bool> Translate<F, OUT> {
                     (*flow, *hash) = (Tuple::default(), 0);
                     continue;
                 };
-                *flow = found;
+                *flow = Tuple { scope: packet.domain, ..found };
                 *hash = reader.hash(flow);
                 reader.prefetch(*hash);
             }
@@ -249,7 +252,9 @@ fn quick<F: NatFamily>(
     if state.stamp() != work.stamp || !track::is_steady(state, flow.protocol, flags, back) {
         return false;
     }
-    F::apply(ip, &session.target(), session.sums(), field);
+    let to = session.target();
+    F::apply(ip, &to, session.sums(), field);
+    packet.domain = to.scope;
     session.count();
     true
 }

@@ -54,6 +54,7 @@ impl<F: NatFamily, const OUT: bool> Slow<F, OUT> {
         }
         let total = total - HEADER_LEN;
         let mut seen = F::see(ip, total)?;
+        (seen.flow.scope, seen.outer.scope) = (packet.domain, packet.domain);
         let has_ports = self.parts(work, &mut seen);
         let known = if has_ports { known(work, &seen.flow) } else { None };
         let found = match known {
@@ -75,7 +76,10 @@ impl<F: NatFamily, const OUT: bool> Slow<F, OUT> {
         }
         session.count();
         let (to, field) = (session.target(), field(packet));
-        cx.trace(packet, format_args!("{} becomes {to}", seen.flow));
+        packet.domain = to.scope;
+        let snapshot = cx.snapshot;
+        let vrf = snapshot.vrfs.get(usize::from(to.scope)).map_or("?", |vrf| &vrf.name);
+        cx.trace(packet, format_args!("{} becomes {to} in {vrf}", seen.flow));
         let ip = packet.data_mut().get_mut(HEADER_LEN..).ok_or(Reason::Runt)?;
         F::rewrite(ip, total, &seen, &to, field)?;
         if OUT && seen.tcp & tcp::SYN != 0 {

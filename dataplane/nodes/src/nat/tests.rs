@@ -4,6 +4,7 @@ mod flows;
 mod hostile;
 mod limits;
 mod rare;
+mod tenants;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -62,6 +63,7 @@ fn config() -> NatConfig {
         addresses4: vec![Ipv4Addr::new(11, 0, 0, 1)],
         addresses6: vec!["2600:ff::1".parse().expect("an address")],
         inside: vec!["10.0.0.0/16".parse().expect("a prefix"), "fd00::/16".parse().expect("a prefix")],
+        vrfs: (0..).zip(["main", "red", "blue"]).map(|(number, name)| (name.into(), number)).collect(),
         ..NatConfig::default()
     }
 }
@@ -80,7 +82,8 @@ fn name(address: IpAddr) -> String {
 
 /// A mapping of a port of the NAT's addresses to one of a host.
 fn mapping(protocol: u8, outside_port: u16, host: &str, inside_port: u16, is_v6: bool) -> NatMapping {
-    NatMapping { protocol, outside: None, outside_port, inside: address(host, is_v6), inside_port }
+    let inside = address(host, is_v6);
+    NatMapping { protocol, outside: None, outside_port, inside, inside_port, vrf: "main".into() }
 }
 
 impl Router {
@@ -104,7 +107,7 @@ impl Router {
             });
         }
         let (mut rib4, mut rib6) = (Rib4::new().expect("room"), Rib6::new().expect("room"));
-        let lines = Adjacencies::new(8);
+        let lines = Adjacencies::new(16);
         for port in [IN, OUT] {
             for (version, number) in [(IpVersion::V4, 1), (IpVersion::V6, 3)] {
                 let source = Mac(OWN + u64::from(port));

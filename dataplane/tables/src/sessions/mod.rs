@@ -2,7 +2,7 @@
 //!
 //! A session is two flows: that of the packet that began it, `before`, and what it becomes, `after`. Answers have the flow
 //! `after` with source and destination exchanged, and become `before`, exchanged as well. The index refers to each session
-//! from both of these flows.
+//! from both of these flows. Each has a scope of its own, so that a session leads from one to another.
 //!
 //! The index is a table of 64-byte buckets with twelve references of 32 bits and a tag of 8 bits for each; a session is one
 //! cache line (IPv4) or two (IPv6). A lookup is two lines, which two passes over a vector fetch ahead: one for the

@@ -1,7 +1,7 @@
 //! One session.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU64, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, fence};
 
 use zerocopy::FromZeros;
 
@@ -53,10 +53,11 @@ impl State {
 /// ```text
 ///     addresses before and after translation
 ///     ports before 32 | ports after 32
-///     sum of addresses 16 | sum of addresses and ports 16 | protocol 8 | flags 8 | scope 16
+///     scope before 16 | scope after 16 | protocol 8 | flags 8 | - 16
 ///     seen 32 | generation 16 | class 8 | track 8
 ///     previous in the list 32 | next 32
-///     sequence
+///     sum of addresses 16 | sum of addresses and ports 16
+///     sequence 32
 ///     packets
 /// ```
 #[repr(C, align(64))]
@@ -68,7 +69,8 @@ pub(super) struct Slot<T: Address> {
     fixed: AtomicU64,
     state: AtomicU64,
     links: AtomicU64,
-    sequence: AtomicU64,
+    sums: AtomicU32,
+    sequence: AtomicU32,
     packets: AtomicU64,
 }
 
@@ -76,25 +78,15 @@ impl<T: Address> Slot<T> {
     #[inline(always)]
     pub fn before(&self) -> Tuple<T> {
         let (source, destination) = T::load(&self.before);
-        let ports = (self.ports.load(Relaxed) >> 32) as u32;
-        Tuple { source, destination, ports, protocol: self.protocol(), scope: self.scope() }
+        let (ports, fixed) = ((self.ports.load(Relaxed) >> 32) as u32, self.fixed.load(Relaxed));
+        Tuple { source, destination, ports, protocol: (fixed >> 32) as u8, scope: fixed as u16 }
     }
 
     #[inline(always)]
     pub fn after(&self) -> Tuple<T> {
         let (source, destination) = T::load(&self.after);
-        let ports = self.ports.load(Relaxed) as u32;
-        Tuple { source, destination, ports, protocol: self.protocol(), scope: self.scope() }
-    }
-
-    #[inline(always)]
-    fn protocol(&self) -> u8 {
-        (self.fixed.load(Relaxed) >> 32) as u8
-    }
-
-    #[inline(always)]
-    fn scope(&self) -> u16 {
-        (self.fixed.load(Relaxed) >> 48) as u16
+        let (ports, fixed) = (self.ports.load(Relaxed) as u32, self.fixed.load(Relaxed));
+        Tuple { source, destination, ports, protocol: (fixed >> 32) as u8, scope: (fixed >> 16) as u16 }
     }
 
     pub fn flags(&self) -> u8 {
@@ -104,8 +96,8 @@ impl<T: Address> Slot<T> {
     /// What translation adds to the sums of addresses, and of addresses and ports.
     #[inline(always)]
     pub fn sums(&self) -> (u16, u16) {
-        let fixed = self.fixed.load(Relaxed);
-        (fixed as u16, (fixed >> 16) as u16)
+        let sums = self.sums.load(Relaxed);
+        (sums as u16, (sums >> 16) as u16)
     }
 
     #[inline(always)]
@@ -142,11 +134,11 @@ impl<T: Address> Slot<T> {
             T::store(&slot.after, after.source, after.destination);
             slot.ports.store(u64::from(before.ports) << 32 | u64::from(after.ports), Relaxed);
             let (addresses, all) = sums(before, after);
-            let fixed = u64::from(addresses)
-                | u64::from(all) << 16
+            slot.sums.store(u32::from(addresses) | u32::from(all) << 16, Relaxed);
+            let fixed = u64::from(before.scope)
+                | u64::from(after.scope) << 16
                 | u64::from(before.protocol) << 32
-                | u64::from(flags) << 40
-                | u64::from(before.scope) << 48;
+                | u64::from(flags) << 40;
             slot.fixed.store(fixed, Relaxed);
             slot.packets.store(0, Relaxed);
             slot.set_links(NONE, NONE);

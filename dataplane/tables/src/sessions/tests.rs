@@ -10,6 +10,28 @@ fn flow(number: u32) -> Tuple<u32> {
     Tuple { source: number, destination: 7, ports: number.rotate_left(9), protocol: 17, scope: 0 }
 }
 
+/// What a session of the same hosts in another scope has.
+fn elsewhere(flow: Tuple<u32>, scope: u16) -> Tuple<u32> {
+    Tuple { scope, ..flow }
+}
+
+#[test]
+fn each_flow_of_a_session_has_a_scope_of_its_own() {
+    let table = Sessions::<u32>::new(10).expect("memory");
+    let after = |port: u32| Tuple { source: 9, ports: port, ..elsewhere(flow(1), 7) };
+    for (scope, port) in [(1, 100), (2, 200)] {
+        assert!(table.insert(&elsewhere(flow(1), scope), &after(port), 0, state(1, 1)).is_ok());
+    }
+    for (scope, port) in [(1, 100), (2, 200)] {
+        let there = table.find(&elsewhere(flow(1), scope)).expect("the session");
+        assert_eq!(there.target(), after(port));
+        let back = table.find(&after(port).reversed()).expect("the session");
+        assert_eq!(back.target(), elsewhere(flow(1), scope).reversed());
+        assert!(table.find(&elsewhere(after(port), scope).reversed()).is_none(), "that is another scope");
+    }
+    assert!(table.find(&elsewhere(flow(1), 7)).is_none());
+}
+
 fn state(seen: u32, class: u8) -> State {
     State { seen, generation: 3, class, track: 5 }
 }
@@ -28,7 +50,7 @@ fn the_sums_of_both_directions_cancel() {
     let table = Sessions::<u128>::new(10).expect("memory");
     let before =
         Tuple { source: 0xfd00 << 112 | 1, destination: 9, ports: 0x1234_0050, protocol: 6, scope: 0 };
-    let after = Tuple { source: 0x2001 << 112 | 0xffff, ports: 0xffff_0050, ..before };
+    let after = Tuple { source: 0x2001 << 112 | 0xffff, ports: 0xffff_0050, scope: 0xfffe, ..before };
     let there = table.insert(&before, &after, 2, state(1, 1)).expect("room");
     let back = table.find(&after.reversed()).expect("the session");
     assert!(back.is_reverse() && !there.is_reverse());

@@ -1,11 +1,13 @@
 //! Address translation: its configuration, and what it shows of itself.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use paceline_graph::{Nat, NatConfig, NatError, NatSession, NatTotals};
+use paceline_graph::{Nat, NatConfig, NatError, NatSession, NatTotals, Vrf};
 
 use super::Engine;
+use crate::spec::Topology;
 use crate::view::{NatSessionView, NatView, protocol_name};
 
 /// Address translation, and what it was made from.
@@ -36,11 +38,34 @@ impl Translation {
     }
 }
 
+/// Addresses under which mapped ports appear, by the routing table of the hosts that have them.
+pub(super) fn hairpins(topology: &Topology) -> BTreeMap<String, BTreeSet<IpAddr>> {
+    let mut all: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
+    for mapping in topology.nat.iter().flat_map(|nat| &nat.mappings) {
+        let is_meant = |outside: &IpAddr| {
+            mapping.outside.is_none_or(|only| only == *outside)
+                && outside.is_ipv4() == mapping.inside.is_ipv4()
+        };
+        let addresses = outside(topology).into_iter().filter(is_meant);
+        all.entry(mapping.vrf.to_string()).or_default().extend(addresses);
+    }
+    all
+}
+
+/// Addresses that inside hosts appear under.
+fn outside(topology: &Topology) -> Vec<IpAddr> {
+    let Some(nat) = &topology.nat else { return Vec::new() };
+    let v4 = nat.addresses4.iter().map(|address| IpAddr::from(*address));
+    v4.chain(nat.addresses6.iter().map(|address| IpAddr::from(*address))).collect()
+}
+
 impl Engine {
-    /// Brings address translation to the topology.
-    pub(super) fn translate(&mut self) {
+    /// Brings address translation to the topology, whose routing tables are these by number.
+    pub(super) fn translate(&mut self, vrfs: &[Vrf]) {
         let workers = self.workers.len();
-        let wanted = self.topology.nat.as_ref().map(|nat| NatConfig { workers, ..nat.clone() });
+        let named = (0..).zip(vrfs).filter(|(_, vrf)| !vrf.name.is_empty());
+        let vrfs = named.map(|(number, vrf)| (Arc::clone(&vrf.name), number)).collect();
+        let wanted = self.topology.nat.as_ref().map(|nat| NatConfig { workers, vrfs, ..nat.clone() });
         if let Err(error) = self.translation.configure(wanted) {
             tracing::error!("address translation is as it was before: {error}");
         }
@@ -48,9 +73,7 @@ impl Engine {
 
     /// Addresses that inside hosts appear under.
     pub(super) fn outside(&self) -> Vec<IpAddr> {
-        let Some(nat) = &self.topology.nat else { return Vec::new() };
-        let v4 = nat.addresses4.iter().map(|address| IpAddr::from(*address));
-        v4.chain(nat.addresses6.iter().map(|address| IpAddr::from(*address))).collect()
+        outside(&self.topology)
     }
 
     /// Address translation of each version of IP that is translated.
@@ -80,21 +103,26 @@ impl Engine {
 
     /// All sessions of address translation, ordered by source.
     pub fn nat_sessions(&self) -> Vec<NatSessionView> {
-        let mut all = self.translation.nat.as_ref().map(|nat| nat.sessions()).unwrap_or_default();
-        all.sort_unstable_by_key(|session| (session.before, session.protocol));
-        all.iter().map(view).collect()
+        let Some(nat) = &self.translation.nat else { return Vec::new() };
+        let mut all = nat.sessions();
+        all.sort_unstable_by_key(|session| (session.before, session.protocol, session.vrfs));
+        all.iter().map(|session| view(nat, session)).collect()
     }
 }
 
-fn view(session: &NatSession) -> NatSessionView {
-    let NatSession { worker, protocol, before, after, class, is_static, idle, left, packets } = *session;
+fn view(nat: &Nat, session: &NatSession) -> NatSessionView {
+    let NatSession { worker, protocol, vrfs, before, after, class, is_static, idle, left, packets } =
+        *session;
+    let [vrf, new_vrf] = vrfs.map(|number| nat.vrf(number).unwrap_or_default().to_string());
     let [source, destination] = before.map(end);
     let [new_source, new_destination] = after.map(end);
     NatSessionView {
         worker,
         protocol: protocol_name(protocol),
+        vrf,
         source,
         destination,
+        new_vrf,
         new_source,
         new_destination,
         state: class.name(),

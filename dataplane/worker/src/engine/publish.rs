@@ -9,7 +9,7 @@ use paceline_graph::{Capabilities, Interface, InterfaceCounters, L3, NO_DOMAIN, 
 use paceline_nodes::Features;
 use paceline_ports::LinkState;
 
-use super::{Attached, Engine, EngineError, filters, tunnels};
+use super::{Attached, Engine, EngineError, filters, nat, tunnels};
 use crate::bridges::Place;
 use crate::command::Command;
 use crate::routing::{Leg, Routing, Server, mac_of};
@@ -53,7 +53,9 @@ impl Engine {
             .filter_map(|(name, spec)| self.leg(index(name)?, name, spec, underlays.contains(&spec.vrf)))
             .map(|leg| (leg.number, leg));
         let legs: BTreeMap<u16, Leg> = legs.collect();
-        let mut part = self.routing().prepare(legs.clone(), &self.topology, tunnels::ends(&self.topology));
+        let mut ends = tunnels::ends(&self.topology);
+        ends.outside = nat::hairpins(&self.topology);
+        let mut part = self.routing().prepare(legs.clone(), &self.topology, ends);
         let is_open = |name: &str| index(name).is_none_or(|number| !part.closed.contains(&number));
         let mut specs = bridges(&self.topology, is_open);
         self.add_learned(&mut specs);
@@ -71,7 +73,7 @@ impl Engine {
         let overlays = self.tunnelled_bridges();
         let mut tunnels = self.usable_tunnels(&legs, &part.vrfs);
         Engine::flood_by_groups(&mut bridges, &tunnels);
-        self.translate();
+        self.translate(&part.vrfs);
         let is_closed = |index: u16, attached: &Attached| {
             let is_new_port = attached.is_port() && !attached.open;
             part.closed.contains(&index) || !part.closed.is_empty() && is_new_port

@@ -43,13 +43,15 @@ pub(crate) use thread::Server;
 /// Neighbours that may be found between two changes of the snapshot, which alone can make room for more adjacencies.
 const SPARE_LINES: usize = 128;
 
-/// What tunnels want of routing.
+/// What tunnels and address translation want of routing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ends {
     /// Addresses that they end at, by routing table.
     pub local: BTreeMap<String, BTreeSet<IpAddr>>,
     /// Groups that they are to hear, by interface.
     pub groups: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// Addresses under which mapped ports appear, by the routing table of the hosts that have those: these reach each other by them.
+    pub outside: BTreeMap<String, BTreeSet<IpAddr>>,
 }
 
 /// All of routing that control keeps.

@@ -65,12 +65,14 @@ pub(crate) struct Ways<'a> {
     everywhere: &'a BTreeMap<u16, Leg>,
     /// Addresses at which tunnels of the table end.
     ends: Option<&'a BTreeSet<IpAddr>>,
+    /// Addresses of address translation that hosts of the table reach each other by.
+    outside: Option<&'a BTreeSet<IpAddr>>,
 }
 
 impl<'a> Ways<'a> {
     pub(crate) fn new(everywhere: &'a BTreeMap<u16, Leg>, ends: &'a Ends, vrf: &str) -> Ways<'a> {
         let legs = everywhere.values().filter(|leg| *leg.vrf == *vrf).collect();
-        Ways { legs, everywhere, ends: ends.local.get(vrf) }
+        Ways { legs, everywhere, ends: ends.local.get(vrf), outside: ends.outside.get(vrf) }
     }
 
     /// An interface of the table.
@@ -82,6 +84,9 @@ impl<'a> Ways<'a> {
     pub(crate) fn connected(&self) -> BTreeMap<IpNet, Want> {
         let mut all = BTreeMap::new();
         let is_end = |address: &IpAddr| self.ends.is_some_and(|ends| ends.contains(address));
+        for address in self.outside.into_iter().flatten() {
+            all.insert(IpNet::from(*address), Want::One(Target::Act(Action::Translate)));
+        }
         for leg in &self.legs {
             subnets(leg, &mut all);
         }

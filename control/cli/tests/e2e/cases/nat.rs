@@ -9,6 +9,7 @@ use crate::switch::Switch;
 cases![
     inside_hosts_appear_under_one_address,
     mapped_ports_and_hairpins,
+    tenants_may_have_the_same_addresses,
     sessions_are_shown_and_outlive_changes
 ];
 
@@ -157,4 +158,92 @@ fn sessions_are_shown_and_outlive_changes(engine: &Engine) {
         "{routes}"
     );
     world.switch.cli(["show", "macs", "--session"]).fails_naming(&["--session", "show nat"]);
+}
+
+fn tenants_may_have_the_same_addresses(engine: &Engine) {
+    let (tenants, outside) = ([Host::with_ipv6(), Host::with_ipv6()], Host::with_ipv6());
+    let port = |name: &str, host: &Host| {
+        let netns = host.path();
+        format!("[[port]]\nname = \"{name}\"\nkind = \"tap\"\ndevice = \"eth0\"\nnetns = \"{netns}\"\n")
+    };
+    let config = [
+        port("out", &outside),
+        r#"
+        [[interface]]
+        port = "out"
+        addresses = ["192.0.2.1/24", "2001:db8::1/64"]
+        nat = true
+        [nat]
+        addresses = ["192.0.2.1", "2001:db8::1"]
+        "#
+        .into(),
+        port("red", &tenants[0]),
+        tenant("red", 8080),
+        port("blue", &tenants[1]),
+        tenant("blue", 8081),
+    ];
+    let config = config.concat();
+    let switch = Switch::configured(engine, &config);
+    for host in &tenants {
+        host.ip("address add 10.0.0.2/24 dev eth0");
+        host.ip("address add fd00::2/64 dev eth0 nodad");
+        host.up("eth0");
+        host.ip("route add default via 10.0.0.1");
+        host.ip("route add default via fd00::1");
+    }
+    outside.ip("address add 192.0.2.10/24 dev eth0");
+    outside.ip("address add 2001:db8::10/64 dev eth0 nodad");
+    outside.up("eth0");
+    let _server = Place::host(&outside).serve(Speech::Tcp, 7000);
+    for (family, to) in OUTSIDE.into_iter().enumerate() {
+        // By turns, so that both have sessions.
+        for host in tenants.iter().chain(&tenants) {
+            host.reaches(to);
+            Place::host(host).is_seen_as(Speech::Tcp, to, 7000, OWN[family]);
+        }
+    }
+    // Each serves its own mapped port, from outside and from inside.
+    for (number, port) in [8080, 8081].into_iter().enumerate() {
+        let place = Place::host(&tenants[number]);
+        let _server = place.serve(Speech::Tcp, 80);
+        for (family, own) in OWN.into_iter().enumerate() {
+            Place::host(&outside).is_seen_as(Speech::Tcp, own, port, OUTSIDE[family]);
+            place.is_seen_as(Speech::Tcp, own, port, own);
+        }
+    }
+    let sessions = switch.cli(["show", "nat", "--session", "10.0.0.2"]).ok();
+    let of =
+        |vrf: &str| sessions.lines().filter(|line| line.split_whitespace().any(|word| word == vrf)).count();
+    assert!(of("red") > 0 && of("blue") > 0, "{sessions}");
+}
+
+/// A table with a leg, ways out, and the port 80 of its host mapped.
+fn tenant(name: &str, outside_port: u16) -> String {
+    let mapping = |inside: &str| {
+        format!(
+            "[[nat.mapping]]\nprotocol = \"tcp\"\nport = {outside_port}\ninside = \"{inside}\"\n\
+             inside_port = 80\nvrf = \"{name}\"\n"
+        )
+    };
+    let leg = format!(
+        r#"
+        [[vrf]]
+        name = "{name}"
+        [[interface]]
+        port = "{name}"
+        vrf = "{name}"
+        addresses = ["10.0.0.1/24", "fd00::1/64"]
+        [[route]]
+        vrf = "{name}"
+        prefix = "0.0.0.0/0"
+        via = "192.0.2.10"
+        interface = "out"
+        [[route]]
+        vrf = "{name}"
+        prefix = "::/0"
+        via = "2001:db8::10"
+        interface = "out"
+        "#
+    );
+    [leg, INSIDE[0].map(mapping).concat()].concat()
 }

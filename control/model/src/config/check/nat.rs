@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{Checks, Step};
-use crate::Protocol;
 use crate::config::{Config, Nat};
+use crate::{Protocol, VrfName};
 
 pub(super) fn nat(config: &Config, checks: &mut Checks<'_>) {
     let outside = || config.interfaces.iter().enumerate().filter(|(_, interface)| interface.nat);
@@ -30,10 +30,10 @@ pub(super) fn nat(config: &Config, checks: &mut Checks<'_>) {
     checks.expect(addressed, at!["nat"], || {
         "nat: has no addresses, and no interface with nat = true has an IPv4 address: one is needed".into()
     });
-    mappings(nat, checks);
+    mappings(config, nat, checks);
 }
 
-fn mappings(nat: &Nat, checks: &mut Checks<'_>) {
+fn mappings(config: &Config, nat: &Nat, checks: &mut Checks<'_>) {
     let (mut outside, mut inside) = (BTreeSet::new(), BTreeSet::new());
     for (index, mapping) in nat.mappings.iter().enumerate() {
         let path = |field: &'static str| [Step::from("nat"), "mapping".into(), index.into(), field.into()];
@@ -55,7 +55,25 @@ fn mappings(nat: &Nat, checks: &mut Checks<'_>) {
             &path("port"),
             || format!("mapping of {place}: is there twice"),
         );
-        let target = (mapping.protocol, mapping.inside, mapping.inside_port());
+        let homes = mapping.homes(&config.interfaces);
+        let is_there = |vrf: &VrfName| {
+            config.interfaces.iter().any(|interface| interface.vrf == *vrf)
+                || config.vrfs.iter().any(|own| own.name == *vrf)
+        };
+        if let Some(vrf) = mapping.vrf.as_ref().filter(|vrf| !is_there(vrf)) {
+            checks.expect(false, &path("vrf"), || {
+                format!("mapping of {place}: vrf {:?} is that of no interface", vrf.as_str())
+            });
+        }
+        checks.expect(homes.len() < 2, &path("inside"), || {
+            let names: Vec<_> = homes.iter().map(|vrf| format!("{:?}", vrf.as_str())).collect();
+            format!(
+                "mapping of {place}: {} may be in VRF {}: set vrf to the one that is meant",
+                mapping.inside,
+                names.join(" or ")
+            )
+        });
+        let target = (homes, mapping.protocol, mapping.inside, mapping.inside_port());
         checks.expect(inside.insert(target), &path("inside"), || {
             format!(
                 "mapping of {place}: {} port {} is mapped already, and answers from it can have one port only",

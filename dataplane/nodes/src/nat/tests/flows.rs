@@ -203,7 +203,7 @@ fn a_trace_says_what_a_packet_becomes() {
             let (a, n) = (address("A", router.is_v6), address("N", router.is_v6));
             let r = address("R", router.is_v6);
             let want = format!(
-                "protocol 17 {a} port 1500 to {r} port 53 becomes protocol 17 {n} port 1500 to {r} port 53\n"
+                "protocol 17 {a} port 1500 to {r} port 53 becomes protocol 17 {n} port 1500 to {r} port 53 in main\n"
             );
             assert!(text.ends_with(&want), "{text}");
         },

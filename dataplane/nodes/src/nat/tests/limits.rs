@@ -237,6 +237,7 @@ fn a_wrong_configuration_is_refused() {
         outside_port: port,
         inside: inside.parse().expect("an address"),
         inside_port,
+        vrf: "main".into(),
     };
     let with = |mappings: Vec<NatMapping>| {
         let config = NatConfig { mappings, ..config() };
@@ -248,4 +249,6 @@ fn a_wrong_configuration_is_refused() {
     assert!(with(vec![map(None, 80, "10.0.0.1", 132, 81)]).contains("SCTP port 80"));
     let twice = with(vec![map(None, 80, "10.0.0.1", 6, 80), map(Some("11.0.0.1"), 80, "10.0.0.2", 6, 80)]);
     assert!(twice.contains("claim 11.0.0.1 port 80"), "{twice}");
+    let stray = NatMapping { vrf: "green".into(), ..map(None, 80, "10.0.0.1", 6, 80) };
+    assert!(with(vec![stray]).contains("VRF \"green\", which is not there"));
 }

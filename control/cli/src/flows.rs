@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use paceline_daemon::Client;
 use paceline_daemon::api::AskFlows;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::args::Flows;
 use crate::fail::Fail;
@@ -20,17 +20,14 @@ pub async fn flows(client: &Client, options: Flows) -> Result<(), Fail> {
     if json && !follow {
         return print_json(&answer["events"]);
     }
-    let mut lost = 0;
     loop {
         for event in answer["events"].as_array().into_iter().flatten() {
             // With --follow there is no end of a list: an object a line.
             if json { say(&event.to_string())? } else { say(&line(event))? }
         }
-        let now = answer["lost"].as_u64().unwrap_or_default();
-        if now > lost && !json {
-            say(&format!("{} more were not told: there were too many", now - lost))?;
+        if let Some(lost) = answer["lost"].as_u64().filter(|lost| *lost > 0) {
+            say(&self::lost(lost, json))?;
         }
-        lost = now;
         if !follow {
             let none = answer["events"].as_array().is_none_or(Vec::is_empty);
             return if none { say("no flows were logged; rules with log = true do so") } else { Ok(()) };
@@ -38,6 +35,14 @@ pub async fn flows(client: &Client, options: Flows) -> Result<(), Fail> {
         tokio::time::sleep(SOON).await;
         let after = answer["last"].as_u64().unwrap_or_default();
         answer = client.post("/v1/flows", &AskFlows { after }).await?;
+    }
+}
+
+fn lost(lost: u64, json: bool) -> String {
+    if json {
+        json!({ "lost": lost }).to_string()
+    } else {
+        format!("{lost} more were not told: there were too many")
     }
 }
 
@@ -64,7 +69,12 @@ fn line(event: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+
+    #[test]
+    fn losses_are_told_in_both_forms() {
+        assert_eq!(lost(7, true), r#"{"lost":7}"#);
+        assert!(lost(7, false).starts_with("7 more"));
+    }
 
     #[test]
     fn a_line_says_who_and_why() {

@@ -18,7 +18,7 @@ const KEPT: usize = 10_000;
 /// What a rule decided.
 #[derive(Clone, Debug, Serialize)]
 pub struct FlowView {
-    /// Its number, from 1 since the start.
+    /// Its number, from 1 since the start. Events that were lost have some, too.
     pub number: u64,
     /// When it was taken from the workers, in seconds since 1970.
     pub time_s: u64,
@@ -50,9 +50,8 @@ pub struct FlowView {
 #[derive(Debug, Default)]
 pub struct FlowLog {
     events: VecDeque<FlowView>,
-    /// Number of the latest.
+    /// Number of the latest, or of the latest that was lost.
     last: u64,
-    lost: u64,
 }
 
 /// What the log tells.
@@ -60,9 +59,9 @@ pub struct FlowLog {
 pub struct FlowsView {
     /// Events, the oldest first.
     pub events: Vec<FlowView>,
-    /// The number of the latest event that there was.
+    /// The number of the latest event that there was, to be asked for those after it.
     pub last: u64,
-    /// Events that were lost: there were too many.
+    /// How many of those that were asked for, or that came after the oldest one here, are lost: there were too many.
     pub lost: u64,
 }
 
@@ -75,10 +74,18 @@ impl FlowLog {
         }
     }
 
-    /// Events after the one of this number.
+    /// Notes that some more were lost. The workers' queue loses those that come when it is full: the latest.
+    fn lose(&mut self, lost: u64) {
+        self.last += lost;
+    }
+
+    /// Events after the one of this number; of number 0, all that are kept.
     fn after(&self, number: u64) -> FlowsView {
-        let events = self.events.iter().filter(|event| event.number > number).cloned().collect();
-        FlowsView { events, last: self.last, lost: self.lost }
+        let events: Vec<_> = self.events.iter().filter(|event| event.number > number).cloned().collect();
+        // Who asks for the first time does not miss what was told long ago.
+        let oldest = events.first().map(|event| event.number - 1).filter(|_| number == 0);
+        let lost = self.last.saturating_sub(oldest.unwrap_or(number)) - events.len() as u64;
+        FlowsView { events, last: self.last, lost }
     }
 }
 
@@ -87,17 +94,16 @@ impl Switch {
     pub(crate) fn take_flows(&self) {
         let (events, lost) = self.engine(|engine| engine.flow_events());
         if events.is_empty() {
-            self.flow_log().lost = lost;
-            return;
+            return self.flow_log().lose(lost);
         }
         let (parties, audits) = self.model(|model| (Parties::of(model), audits(&model.policies())));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let events: Vec<_> = events.into_iter().map(|event| view(event, now, &parties, &audits)).collect();
         let mut log = self.flow_log();
-        log.lost = lost;
         for event in events {
             log.add(event);
         }
+        log.lose(lost);
     }
 
     /// Events after the one of this number.
@@ -201,5 +207,24 @@ mod tests {
         assert_eq!((all.events.len(), all.events[0].number, all.last), (KEPT, 6, 10_005));
         assert_eq!(log.after(10_003).events.len(), 2);
         assert!(log.after(10_005).events.is_empty());
+        assert_eq!((all.lost, log.after(0).lost, log.after(3).lost), (0, 0, 2), "two are kept no more");
+    }
+
+    #[test]
+    fn what_is_lost_is_told_once() {
+        let mut log = FlowLog::default();
+        log.lose(3);
+        assert_eq!((log.after(0).lost, log.after(3).lost), (3, 0), "there is nothing else to tell");
+        log.add(event("deny", "x"));
+        log.add(event("deny", "x"));
+        log.lose(5);
+        let all = log.after(0);
+        assert_eq!((all.events[0].number, all.events[1].number, all.last, all.lost), (4, 5, 10, 5));
+        assert_eq!(log.after(10).lost, 0);
+        log.add(event("deny", "x"));
+        let new = log.after(10);
+        assert_eq!((new.events.len(), new.lost), (1, 0));
+        log.lose(1);
+        assert_eq!((log.after(10).lost, log.after(11).lost, log.after(12).lost), (1, 1, 0));
     }
 }

@@ -334,7 +334,7 @@ impl Engine {
         }
     }
 
-    /// Takes what filters have told since this was asked last, and how much of it was lost in all.
+    /// Takes what filters have told since this was asked last, and how much more was lost.
     pub fn flow_events(&self) -> (Vec<FlowEventView>, u64) {
         let Some(flows) = &self.filtering.flows else { return (Vec::new(), 0) };
         let mut events = Vec::new();
@@ -355,7 +355,7 @@ impl Engine {
                 bytes: event.bytes,
             });
         }
-        (events, flows.log.lost.load(Relaxed))
+        (events, flows.log.lost.swap(0, Relaxed))
     }
 
     fn name_of(&self, index: u16) -> String {

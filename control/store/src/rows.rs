@@ -30,16 +30,25 @@ const GROUPS: Rows = TableDefinition::new("groups");
 /// What the file is about itself.
 const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
 const SCHEMA_KEY: &str = "schema";
-/// Raised whenever an earlier version would misread the rows.
+/// Raised whenever an earlier version would misread the rows, or pass over what keeps anybody out. A file has the least one that its
+/// rows need, so that who uses nothing new may go back.
 ///
-/// Fields and tables that came later do not raise it. They are missing in older files, which means their default. An older
-/// version passes over routes and policies, which are the operator's and stay in the file, and refuses a network or endpoint with a
-/// field that it does not know, by name; such fields are written only where they are not their default, so that who uses
-/// nothing new may go back.
-const SCHEMA: u64 = 1;
+/// Fields and tables that came later do not raise it otherwise. They are missing in older files, which means their default. An older
+/// version passes over routes, which are the operator's and stay in the file, and refuses a network or endpoint with a field that it
+/// does not know, by name; such fields are written only where they are not their default.
+const SCHEMA: u64 = POLICIES;
+/// Of a file without policies.
+const PLAIN: u64 = 1;
+/// Of a file with policies. A version that knows none would let everything through.
+const POLICIES: u64 = 2;
 
-/// Reads the whole model. A file without a schema is a new one.
-pub(crate) fn load(db: &Database, path: &Path) -> Result<Option<Model>, StoreError> {
+/// The schema of a file with this model.
+pub(crate) fn schema(model: &Model) -> u64 {
+    if model.tiers.is_empty() && model.groups.is_empty() { PLAIN } else { POLICIES }
+}
+
+/// Reads the whole model, and the schema that the file says. A file without one is new.
+pub(crate) fn load(db: &Database, path: &Path) -> Result<Option<(u64, Model)>, StoreError> {
     let transaction = db.begin_read().map_err(|error| StoreError::redb(path, error))?;
     let schema = match transaction.open_table(META) {
         Ok(meta) => {
@@ -48,14 +57,14 @@ pub(crate) fn load(db: &Database, path: &Path) -> Result<Option<Model>, StoreErr
         Err(TableError::TableDoesNotExist(_)) => return Ok(None),
         Err(error) => return Err(StoreError::redb(path, error)),
     };
-    match schema {
-        Some(SCHEMA) => {}
+    let schema = match schema {
+        Some(found @ PLAIN..=SCHEMA) => found,
         Some(found) if found > SCHEMA => {
             return Err(StoreError::Newer { path: path.into(), found, known: SCHEMA });
         }
         other => return Err(StoreError::corrupt(path, &format!("schema {other:?}"))),
-    }
-    Ok(Some(Model {
+    };
+    let model = Model {
         networks: load_table(&transaction, NETWORKS, path)?,
         endpoints: load_table(&transaction, ENDPOINTS, path)?,
         pools: Pools {
@@ -66,7 +75,8 @@ pub(crate) fn load(db: &Database, path: &Path) -> Result<Option<Model>, StoreErr
         routes: load_table(&transaction, ROUTES, path)?,
         tiers: load_table(&transaction, TIERS, path)?,
         groups: load_table(&transaction, GROUPS, path)?,
-    }))
+    };
+    Ok(Some((schema, model)))
 }
 
 fn load_table<K, V>(transaction: &ReadTransaction, rows: Rows, path: &Path) -> Result<Table<K, V>, StoreError>
@@ -104,6 +114,9 @@ pub(crate) fn save_changes(db: &Database, model: &Model) -> Result<(), redb::Err
     save(&transaction, ROUTES, routes.changes())?;
     save(&transaction, TIERS, tiers.changes())?;
     save(&transaction, GROUPS, groups.changes())?;
+    if tiers.changes().next().is_some() || groups.changes().next().is_some() {
+        transaction.open_table(META)?.insert(SCHEMA_KEY, schema(model))?;
+    }
     Ok(transaction.commit()?)
 }
 
@@ -122,7 +135,7 @@ pub(crate) fn save_all(db: &Database, model: &Model) -> Result<(), redb::Error> 
     save(&transaction, ROUTES, routes.iter().map(|(key, row)| (key, Some(row))))?;
     save(&transaction, TIERS, tiers.iter().map(|(key, row)| (key, Some(row))))?;
     save(&transaction, GROUPS, groups.iter().map(|(key, row)| (key, Some(row))))?;
-    transaction.open_table(META)?.insert(SCHEMA_KEY, SCHEMA)?;
+    transaction.open_table(META)?.insert(SCHEMA_KEY, schema(model))?;
     Ok(transaction.commit()?)
 }
 

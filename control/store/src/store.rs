@@ -36,11 +36,13 @@ impl Store {
             .map_err(|source| StoreError::io(dir, source))?;
         let path = dir.join(FILE);
         let db = open(&path)?;
-        let model = rows::load(&db, &path)?;
-        if model.is_none() {
-            rows::save_all(&db, &Model::default()).map_err(|error| StoreError::redb(&path, error))?;
+        let (schema, model) = rows::load(&db, &path)?.unzip();
+        let model = model.unwrap_or_default();
+        // A new file, or one whose schema says less than it should to earlier versions.
+        if schema != Some(rows::schema(&model)) {
+            rows::save_all(&db, &model).map_err(|error| StoreError::redb(&path, error))?;
         }
-        Ok(Self { path, db: Some(db), model: model.unwrap_or_default() })
+        Ok(Self { path, db: Some(db), model })
     }
 
     /// The model as it is on disk.
@@ -81,7 +83,8 @@ impl Store {
     /// there and differs is written anew.
     fn reopen(&self) -> Result<Database, StoreError> {
         let db = open(&self.path)?;
-        if rows::load(&db, &self.path)?.as_ref() != Some(&self.model) {
+        let is_same = |(schema, model): &(u64, Model)| *schema == rows::schema(model) && *model == self.model;
+        if !rows::load(&db, &self.path)?.as_ref().is_some_and(is_same) {
             rows::save_all(&db, &self.model).map_err(|error| StoreError::redb(&self.path, error))?;
         }
         Ok(db)

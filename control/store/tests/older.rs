@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::{open, save};
-use paceline_model::{GatewayMode, NetworkOptions, Protocol, PublishedPort};
-use paceline_store::StoreError;
+use paceline_model::{GatewayMode, NetworkOptions, PolicySet, Protocol, PublishedPort};
+use paceline_store::{Store, StoreError};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 /// Rows of each table, as version 0.1.0 wrote them before there were routes, gateways and published ports.
@@ -41,6 +41,14 @@ fn older(dir: &Path) {
     let meta: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
     transaction.open_table(meta).unwrap().insert("schema", 1).unwrap();
     transaction.commit().unwrap();
+}
+
+/// What the file says to other versions.
+fn schema(dir: &Path) -> u64 {
+    let db = Database::open(dir.join("model.redb")).unwrap();
+    let meta: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+    let table = db.begin_read().unwrap().open_table(meta).unwrap();
+    table.get("schema").unwrap().unwrap().value()
 }
 
 /// The rows of a table, as they are.
@@ -117,4 +125,49 @@ fn what_is_new_is_in_fields_of_its_own() {
     let endpoint = &read(dir.path(), "endpoints")["e1"];
     let expected = r#""ports":[{"protocol":"sctp","host_ip":"::1","host_port":1,"port":2}]"#;
     assert!(endpoint.contains(expected), "{endpoint}");
+}
+
+/// Schema 1 is all that versions without policies know, and they refuse what is above.
+#[test]
+fn a_version_without_policies_refuses_a_file_with_some() {
+    let dir = tempfile::tempdir().unwrap();
+    older(dir.path());
+    let mut store = open(dir.path());
+    let policies = |set: &str| PolicySet::parse("test", set).unwrap();
+    let set = |store: &mut Store, set: PolicySet| {
+        let edit = |model: &mut paceline_model::Model| {
+            model.set_policies(&set);
+            Ok::<_, StoreError>(())
+        };
+        store.update(edit).unwrap();
+    };
+    save(&mut store, 7).unwrap();
+    drop(store);
+    assert_eq!(schema(dir.path()), 1, "who has no policies may go back");
+    for text in [
+        "[[policy]]\nname = \"a\"\nselector = \"all()\"\ningress = []\n",
+        "group = [{ name = \"office\", prefixes = [\"192.0.2.0/24\"] }]\n",
+    ] {
+        let mut store = open(dir.path());
+        set(&mut store, policies(text));
+        drop(store);
+        assert_eq!(schema(dir.path()), 2, "{text}");
+        let mut store = open(dir.path());
+        assert_eq!(store.model().policies(), policies(text));
+        set(&mut store, PolicySet::default());
+        drop(store);
+        assert_eq!(schema(dir.path()), 1, "they are gone");
+    }
+    // Written by a version that had policies and did not say so.
+    let mut store = open(dir.path());
+    set(&mut store, policies("[[policy]]\nname = \"a\"\nselector = \"all()\"\ningress = []\n"));
+    drop(store);
+    let db = Database::open(dir.path().join("model.redb")).unwrap();
+    let transaction = db.begin_write().unwrap();
+    let meta: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+    transaction.open_table(meta).unwrap().insert("schema", 1).unwrap();
+    transaction.commit().unwrap();
+    drop(db);
+    assert_eq!(open(dir.path()).model().policies().policies().count(), 1);
+    assert_eq!(schema(dir.path()), 2);
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
@@ -38,7 +39,7 @@ pub struct Desired {
     /// What interfaces let in and out, by name.
     pub filters: BTreeMap<PortName, DesiredFilter>,
     /// Identities of addresses, by the longest prefix, which filters of containers go by.
-    pub identities: BTreeMap<IpNet, u32>,
+    pub identities: Arc<BTreeMap<IpNet, u32>>,
 }
 
 impl Desired {

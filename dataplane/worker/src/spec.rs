@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use imbl::OrdMap;
 use ipnet::IpNet;
@@ -30,7 +31,7 @@ pub struct Topology {
     /// Filters by interface, bridged or routed.
     pub filters: BTreeMap<String, FilterSpec>,
     /// Identities of addresses, 1 to 16 777 215, by the longest prefix; in groups by name, which [`FilterSpec::groups`] uses.
-    pub groups: BTreeMap<String, BTreeMap<IpNet, u32>>,
+    pub groups: BTreeMap<String, Arc<BTreeMap<IpNet, u32>>>,
     /// How flows of stateful policies are remembered.
     pub sessions: SessionSpec,
 }

@@ -22,17 +22,25 @@ const GROUPS: &str = "policies";
 pub struct Made(BTreeMap<String, Vec<Pair>>);
 
 /// A list, and what came of it.
-type Pair = (Arc<RuleList>, Arc<PolicySpec>);
+type Pair = (Arc<RuleList>, Written);
+
+/// A list as the engine takes it.
+#[derive(Clone)]
+struct Written {
+    spec: Arc<PolicySpec>,
+    /// Whether its rules name identities.
+    has_peers: bool,
+}
 
 impl Made {
     /// The same list, if it was there before.
-    fn find(&self, list: &Arc<RuleList>) -> Option<Arc<PolicySpec>> {
+    fn find(&self, list: &Arc<RuleList>) -> Option<Written> {
         let same = self.0.get(&list.name)?;
-        same.iter().find(|(own, _)| own == list).map(|(_, spec)| Arc::clone(spec))
+        same.iter().find(|(own, _)| own == list).map(|(_, written)| written.clone())
     }
 
-    fn add(&mut self, list: &Arc<RuleList>, spec: &Arc<PolicySpec>) {
-        self.0.entry(list.name.clone()).or_default().push((Arc::clone(list), Arc::clone(spec)));
+    fn add(&mut self, list: &Arc<RuleList>, written: &Written) {
+        self.0.entry(list.name.clone()).or_default().push((Arc::clone(list), written.clone()));
     }
 }
 
@@ -41,35 +49,36 @@ pub fn filters(desired: &Desired, made: &mut Made) -> BTreeMap<String, FilterSpe
     let before = std::mem::take(made);
     let mut policy = |list: &Arc<RuleList>| {
         made.find(list).unwrap_or_else(|| {
-            let spec = before.find(list).unwrap_or_else(|| Arc::new(self::policy(list)));
-            made.add(list, &spec);
-            spec
+            let written = before.find(list).unwrap_or_else(|| write(list));
+            made.add(list, &written);
+            written
         })
     };
-    let mut filter = |filter: &DesiredFilter| FilterSpec {
-        input: filter.input.as_ref().map(&mut policy),
-        output: filter.output.as_ref().map(&mut policy),
-        groups: uses_identities(filter).then(|| GROUPS.into()),
-        guard: filter.guard.as_ref().map(guard),
-        police_input: filter.police_input.map(police),
-        police_output: filter.police_output.map(police),
-        storm: None,
-        dscp: filter.dscp,
-        mirror: filter.mirror.as_ref().map(ToString::to_string),
+    let mut filter = |filter: &DesiredFilter| {
+        let [input, output] = [&filter.input, &filter.output].map(|list| list.as_ref().map(&mut policy));
+        let has_peers = [&input, &output].into_iter().flatten().any(|list| list.has_peers);
+        FilterSpec {
+            input: input.map(|list| list.spec),
+            output: output.map(|list| list.spec),
+            groups: has_peers.then(|| GROUPS.into()),
+            guard: filter.guard.as_ref().map(guard),
+            police_input: filter.police_input.map(police),
+            police_output: filter.police_output.map(police),
+            storm: None,
+            dscp: filter.dscp,
+            mirror: filter.mirror.as_ref().map(ToString::to_string),
+        }
     };
     desired.filters.iter().map(|(name, own)| (name.to_string(), filter(own))).collect()
 }
 
-/// Identities of addresses, by the name that filters use.
-pub fn groups(desired: &Desired) -> BTreeMap<String, BTreeMap<IpNet, u32>> {
-    let used = desired.filters.values().any(uses_identities);
-    used.then(|| (GROUPS.into(), desired.identities.clone())).into_iter().collect()
-}
-
-fn uses_identities(filter: &DesiredFilter) -> bool {
-    let lists = [&filter.input, &filter.output].into_iter().flatten();
-    let mut rules = lists.flat_map(|list| &list.tiers).flat_map(|tier| &tier.rules);
-    rules.any(|rule| rule.peers.is_some())
+/// Identities of addresses, by the name that these filters use.
+pub fn groups(
+    desired: &Desired,
+    filters: &BTreeMap<String, FilterSpec>,
+) -> BTreeMap<String, Arc<BTreeMap<IpNet, u32>>> {
+    let is_used = filters.values().any(|filter| filter.groups.is_some());
+    is_used.then(|| (GROUPS.into(), Arc::clone(&desired.identities))).into_iter().collect()
 }
 
 fn police(rate: Rate) -> PolicerSpec {
@@ -99,6 +108,11 @@ fn policy(list: &RuleList) -> PolicySpec {
 }
 
 fn verdict(verdict: Verdict) -> Engine {
+fn write(list: &RuleList) -> Written {
+    let mut rules = list.tiers.iter().flat_map(|tier| &tier.rules);
+    Written { has_peers: rules.any(|rule| rule.peers.is_some()), spec: Arc::new(policy(list)) }
+}
+
     match verdict {
         Verdict::Permit => Engine::Permit,
         Verdict::Deny => Engine::Deny,
@@ -207,6 +221,6 @@ mod tests {
         assert_eq!((rules[4].action, rules[4].log), (Engine::Reject, true));
         assert_eq!(filter.police_input, Some(PolicerSpec { rate: 1_000_000, burst: 131_072 }));
         assert_eq!((filter.dscp, filter.police_output), (Some(46), filter.police_input));
-        assert!(groups(&desired).is_empty());
+        assert!(groups(&desired, &filters).is_empty());
     }
 }

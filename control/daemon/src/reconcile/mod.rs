@@ -34,6 +34,7 @@ use std::time::{Duration, Instant};
 
 use paceline_attach::Links;
 use paceline_host::Host;
+use paceline_model::policy::Compiler;
 use paceline_model::{Desired, DesiredKind, DesiredPort, EndpointId, PortName, desired_by};
 use paceline_ports::PortError;
 use paceline_worker::{Engine, EngineError};
@@ -85,6 +86,8 @@ pub struct Reconciler {
     /// What the workers were told last; none if nobody knows, as they did not answer.
     told: Option<Told>,
     /// What came of rule lists.
+    /// What came of policies.
+    policies: Compiler,
     lists: filter::Made,
     /// How the last pass ended.
     made: Result<(), Unmade>,
@@ -115,6 +118,7 @@ impl Reconciler {
             closing: BTreeMap::new(),
             told: None,
             lists: filter::Made::default(),
+            policies: Compiler::default(),
             made: Ok(()),
             inherited,
             endpoints: BTreeSet::new(),
@@ -211,7 +215,8 @@ impl Reconciler {
     async fn pass(&mut self) -> Result<(), EngineError> {
         let (desired, endpoints) = self.switch.model(|model| {
             let endpoints: BTreeSet<_> = model.endpoints.keys().cloned().collect();
-            (desired_by(self.switch.config(), model, self.uplinks.states()), endpoints)
+            let policies = self.policies.of(model);
+            (desired_by(self.switch.config(), model, &policies, self.uplinks.states()), endpoints)
         });
         self.failed.retain(|name, failed| desired.ports.get(name) == Some(&failed.port));
         self.switch.keep_failures(|name| self.failed.contains_key(name));

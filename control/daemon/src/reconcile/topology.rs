@@ -29,6 +29,7 @@ pub struct Told {
 /// pass is in `made`.
 pub fn topology(desired: &Desired, told: &Told, made: &mut Made) -> Topology {
     let interface = |port: &paceline_model::DesiredPort| InterfaceSpec { mtu: port.mtu.into() };
+    let filters = filter::filters(desired, made);
     Topology {
         interfaces: desired.ports.iter().map(|(name, port)| (name.to_string(), interface(port))).collect(),
         bridges: desired
@@ -48,8 +49,8 @@ pub fn topology(desired: &Desired, told: &Told, made: &mut Made) -> Topology {
             .iter()
             .map(|(name, tunnel)| (name.to_string(), self::tunnel(tunnel)))
             .collect(),
-        filters: filter::filters(desired, made),
-        groups: filter::groups(desired),
+        groups: filter::groups(desired, &filters),
+        filters,
         ..Topology::default()
     }
 }
@@ -81,8 +82,8 @@ fn nat(nat: &Nat) -> NatConfig {
         outside_port: mapping.port,
         inside: mapping.inside,
         inside_port: mapping.inside_port(),
-    };
         vrf: mapping.vrf.as_ref().map_or("", VrfName::as_str).into(),
+    };
     NatConfig {
         addresses4,
         addresses6,

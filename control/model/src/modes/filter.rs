@@ -1,18 +1,19 @@
 //! What interfaces let in and out: lists of the configuration file, policies, and what was asked for the links of containers.
 
+use std::sync::Arc;
+
 use ipnet::IpNet;
 
-use crate::policy::{Parties, compile};
+use crate::policy::Compiled;
 use crate::{Config, Desired, DesiredFilter, Endpoint, Guard, Model};
 
 /// Adds it, to interfaces that are there.
-pub(super) fn add(config: &Config, model: &Model, desired: &mut Desired) {
+pub(super) fn add(config: &Config, model: &Model, policies: &Compiled, desired: &mut Desired) {
     super::acl::add(config, desired);
-    let compiled = compile(&model.policies(), &Parties::of(model));
-    desired.identities = compiled.identities;
+    desired.identities = Arc::clone(&policies.identities);
     for endpoint in model.endpoints.values().filter(|endpoint| endpoint.joined()) {
         let mut filter = link(model, endpoint);
-        if let Some(lists) = compiled.ports.get(&endpoint.port) {
+        if let Some(lists) = policies.ports.get(&endpoint.port) {
             // What a container sends comes in by its port.
             filter.input.clone_from(&lists.egress);
             filter.output.clone_from(&lists.ingress);

@@ -11,20 +11,22 @@ mod tests;
 mod uplink;
 
 use crate::network::Mode;
+use crate::policy::{Compiled, Parties, compile};
 use crate::{Config, Desired, Model, Uplinks};
 
 /// All ports, bridges and routes that the configuration file, Docker and the operator ask for, together, without what the
 /// devices of uplinks have: see [`desired_by`].
 pub fn desired(config: &Config, model: &Model) -> Desired {
-    desired_by(config, model, &Uplinks::default())
+    let policies = compile(&model.policies(), &Parties::of(model));
+    desired_by(config, model, &policies, &Uplinks::default())
 }
 
-/// All ports, bridges and routes that the configuration file, Docker and the operator ask for, together, where the devices of
-/// uplinks are like this.
+/// All ports, bridges and routes that the configuration file, Docker and the operator ask for, together, where the model's policies
+/// come to this, and the devices of uplinks are like this.
 ///
 /// Names from the file and names made for Docker never meet: [`config`](crate::config) refuses those that begin like
 /// Docker's.
-pub fn desired_by(config: &Config, model: &Model, uplinks: &Uplinks) -> Desired {
+pub fn desired_by(config: &Config, model: &Model, policies: &Compiled, uplinks: &Uplinks) -> Desired {
     let mut desired = Desired::default();
     configured::add(config, &mut desired);
     uplink::add(config, uplinks, &mut desired);
@@ -40,7 +42,7 @@ pub fn desired_by(config: &Config, model: &Model, uplinks: &Uplinks) -> Desired 
         }
     }
     desired.added.clone_from(&model.routes);
-    filter::add(config, model, &mut desired);
+    filter::add(config, model, policies, &mut desired);
     host::add(config, model, &mut desired);
     uplink::translate(config, model, uplinks, &mut desired);
     desired

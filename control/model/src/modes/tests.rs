@@ -278,7 +278,7 @@ fn an_uplink_is_a_port_and_what_the_kernel_has_on_its_device() {
         neighbours: [(router, [2, 0, 0, 0, 0, 2].into())].into(),
     };
     let states = Uplinks::from([("eth0".parse().unwrap(), state)]);
-    let with = desired_by(&config, &model, &states);
+    let with = desired_by(&config, &model, &Compiled::default(), &states);
     assert_eq!(ports(&with), ports(&without));
     assert_eq!(with.ports["uplink:eth0"].mtu, 1400);
     assert_eq!(with.interfaces.len(), 1);
@@ -322,7 +322,7 @@ fn networks_by_an_uplink_are_translated_and_reach_the_host() {
         neighbours: [].into(),
     };
     let states = Uplinks::from([("eth0".parse().unwrap(), state)]);
-    let desired = desired_by(&config, &model, &states);
+    let desired = desired_by(&config, &model, &Compiled::default(), &states);
     let nat = desired.nat.unwrap();
     assert_eq!(nat.addresses, ["192.0.2.1".parse::<std::net::IpAddr>().unwrap()]);
     assert_eq!(
@@ -346,7 +346,7 @@ fn networks_by_an_uplink_are_translated_and_reach_the_host() {
     assert_eq!(desired.interfaces["uplink:eth0"].owner, Some(PortName::host()));
 
     model.networks.get_mut(&net).unwrap().internal = true;
-    let internal = desired_by(&config, &model, &states);
+    let internal = desired_by(&config, &model, &Compiled::default(), &states);
     assert_eq!((internal.nat, internal.interfaces["bvi-n-111111111111"].vrf.as_str()), (None, "default"));
 }
 

@@ -17,7 +17,7 @@ use crate::filter::{ListRule, RuleList, RuleTier, Verdict};
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Compiled {
     /// Identities of addresses, by the longest prefix. Others have 0.
-    pub identities: BTreeMap<IpNet, u32>,
+    pub identities: Arc<BTreeMap<IpNet, u32>>,
     /// The lists of each port that is selected, for what its endpoint receives and sends.
     pub ports: BTreeMap<PortName, Lists>,
 }
@@ -55,7 +55,7 @@ pub fn compile(set: &PolicySet, parties: &Parties) -> Compiled {
     }
     // Without anybody who asks, nobody needs one.
     let identities = if ports.is_empty() { BTreeMap::new() } else { identities.of };
-    Compiled { identities, ports }
+    Compiled { identities: Arc::new(identities), ports }
 }
 
 /// Endpoints by their labels, which those of one service share: selectors are asked once for all of them.

@@ -17,10 +17,12 @@
 //! | [`file`](mod@file) | the TOML file and its checks |
 //! | [`party`] | endpoints and addresses, as policies see them |
 //! | [`compile`](mod@compile) | the rules of each endpoint |
+//! | [`compiler`] | the same, when something is different |
 //! | [`decide`](mod@decide) | what becomes of one packet, and why: slow, and from the policies themselves |
 //! | [`difference`](mod@difference) | what a new set changes |
 
 pub mod compile;
+pub mod compiler;
 pub mod decide;
 pub mod difference;
 pub mod file;
@@ -34,6 +36,7 @@ mod tests;
 pub mod traffic;
 
 pub use compile::{Compiled, compile};
+pub use compiler::Compiler;
 pub use decide::{Decided, Decision, decide};
 pub use difference::{Change, difference};
 pub use label::{LabelError, Labels};

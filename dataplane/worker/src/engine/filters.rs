@@ -33,7 +33,7 @@ struct Spot {
 #[derive(Default)]
 pub(super) struct Filtering {
     filters: BTreeMap<String, FilterSpec>,
-    wanted_groups: BTreeMap<String, BTreeMap<IpNet, u32>>,
+    wanted_groups: BTreeMap<String, Arc<BTreeMap<IpNet, u32>>>,
     sessions: SessionSpec,
     /// Where interfaces with filters are.
     spots: BTreeMap<String, Spot>,
@@ -67,27 +67,7 @@ impl Filtering {
         if is_same {
             return Ok(());
         }
-        let policies = self.compile(topology, workers)?;
-        let mut guards = BTreeMap::new();
-        for (interface, spec) in &topology.filters {
-            let at = |problem| FilterError::at(interface, problem);
-            if let Some(guard) = &spec.guard {
-                guards.insert(interface.clone(), Arc::new(Guard::new(guard).map_err(|e| at(e.to_string()))?));
-            }
-            if let Some(dscp) = spec.dscp.filter(|dscp| *dscp > 63) {
-                return Err(at(format!("its code point is {dscp}, and is to be 0 to 63")));
-            }
-            if let Some(groups) = spec.groups.as_ref().filter(|name| !topology.groups.contains_key(*name)) {
-                return Err(at(format!("there are no groups {groups}")));
-            }
-            for spec in [spec.police_input, spec.police_output].into_iter().flatten() {
-                policers::check(spec).map_err(at)?;
-            }
-        }
-        let is_identity = |identity: &u32| (1..=MAX_IDENTITY).contains(identity);
-        if let Some(wrong) = topology.groups.values().flat_map(BTreeMap::values).find(|id| !is_identity(id)) {
-            return Err(RouteError::Value(*wrong).into());
-        }
+        let (policies, guards) = self.make(topology, workers)?;
         let stateful = policies.iter().any(|(_, policy)| policy.stateful);
         let flows = if topology.filters.is_empty() {
             None
@@ -119,6 +99,38 @@ impl Filtering {
         (self.sessions, self.spots) = (topology.sessions, spots);
         self.renewed.retain(|number| !renewed.contains(number));
         Ok(())
+    }
+
+    /// What can be made of a topology without memory for sessions and identities: policies and guards.
+    fn make(
+        &self,
+        topology: &Topology,
+        workers: usize,
+    ) -> Result<(Policies, BTreeMap<String, Arc<Guard>>), FilterError> {
+        let policies = self.compile(topology, workers)?;
+        let mut guards = BTreeMap::new();
+        for (interface, spec) in &topology.filters {
+            let at = |problem| FilterError::at(interface, problem);
+            if let Some(guard) = &spec.guard {
+                guards.insert(interface.clone(), Arc::new(Guard::new(guard).map_err(|e| at(e.to_string()))?));
+            }
+            if let Some(dscp) = spec.dscp.filter(|dscp| *dscp > 63) {
+                return Err(at(format!("its code point is {dscp}, and is to be 0 to 63")));
+            }
+            if let Some(groups) = spec.groups.as_ref().filter(|name| !topology.groups.contains_key(*name)) {
+                return Err(at(format!("there are no groups {groups}")));
+            }
+            for spec in [spec.police_input, spec.police_output].into_iter().flatten() {
+                policers::check(spec).map_err(at)?;
+            }
+        }
+        let is_identity = |identity: &u32| (1..=MAX_IDENTITY).contains(identity);
+        if let Some(wrong) =
+            topology.groups.values().flat_map(|group| group.values()).find(|id| !is_identity(id))
+        {
+            return Err(RouteError::Value(*wrong).into());
+        }
+        Ok((policies, guards))
     }
 
     /// All policies, each compiled once; those that are as before, with what they have counted.
@@ -259,6 +271,25 @@ impl Engine {
             .collect();
         let index = |name: &str| numbers.get(name).copied();
         Ok(self.filtering.prepare(&self.topology, self.workers.len(), index)?)
+    }
+
+    /// Whether filters and identities could be these. Nothing changes.
+    ///
+    /// # Errors
+    /// As of [`configure`](Engine::configure), which may still fail for want of memory.
+    pub fn check_filters(
+        &self,
+        filters: BTreeMap<String, FilterSpec>,
+        groups: BTreeMap<String, Arc<BTreeMap<IpNet, u32>>>,
+    ) -> Result<(), EngineError> {
+        let topology = Topology { filters, groups, ..Topology::default() };
+        self.filtering.make(&topology, self.workers.len())?;
+        Ok(())
+    }
+
+    /// What interfaces let in and out, as the workers have it.
+    pub fn filter_specs(&self) -> BTreeMap<String, FilterSpec> {
+        self.filtering.filters.clone()
     }
 
     /// Policies by interface and direction, with what their rules have decided. Interfaces with one policy show the sum of all.

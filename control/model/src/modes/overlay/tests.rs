@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::config::Host;
+use crate::policy::Compiled;
 use crate::{IpamData, NetworkOptions, Over, UplinkState, VrfName, desired_by};
 
 const FILE: &str = r#"
@@ -70,7 +71,7 @@ fn a_segment_is_a_tunnel_to_each_peer() {
         learn_peers = true
         "#,
     );
-    let desired = desired_by(&config, &Model::default(), &uplinks());
+    let desired = desired_by(&config, &Model::default(), &Compiled::default(), &uplinks());
     assert!(desired.hindered.is_empty());
     let first = &desired.tunnels["vxlan:42:192.0.2.2"];
     assert_eq!((first.vtep.address, first.vtep.vrf.as_str(), first.mtu), (ip("192.0.2.1"), "red", 1550));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
+use ipnet::IpNet;
 use paceline_graph::filter::FilterError;
 
 use super::*;
@@ -34,7 +35,7 @@ fn filtered(output: impl Into<Option<Arc<PolicySpec>>>) -> Topology {
     let filter = FilterSpec { output: output.into(), groups: Some("br".into()), ..FilterSpec::default() };
     let mut topology = topology(&["a", "b"]);
     topology.filters.insert("a".into(), filter);
-    topology.groups.insert("br".into(), BTreeMap::new());
+    topology.groups.insert("br".into(), Arc::default());
     topology
 }
 
@@ -80,6 +81,11 @@ fn a_policy_is_replaced_and_flows_that_it_permits_go_on() {
     }
 }
 
+/// One network with an identity.
+fn identity(net: &str, number: u32) -> Arc<BTreeMap<IpNet, u32>> {
+    Arc::new(BTreeMap::from([(net.parse().expect("a network"), number)]))
+}
+
 #[test]
 fn nothing_is_lost_while_policies_and_identities_change() {
     let mut engine = engine(1, Mode::Adaptive);
@@ -96,7 +102,7 @@ fn nothing_is_lost_while_policies_and_identities_change() {
             ..RuleSpec::default()
         });
         let mut topology = filtered(policy(&format!("p{number}"), rules, Verdict::Deny));
-        let group = topology.groups.get_mut("br").expect("it is there");
+        let group = Arc::make_mut(topology.groups.get_mut("br").expect("it is there"));
         group.insert("10.0.0.2/32".parse().expect("a network"), own);
         group.insert(format!("10.9.0.{}/32", number % 250).parse().expect("a network"), 7 + number % 3);
         topology
@@ -122,7 +128,7 @@ fn nothing_is_lost_while_policies_and_identities_change() {
     assert_eq!(engine.drops().iter().map(|drop| drop.packets).sum::<u64>(), 0);
     // Who is no friend any more does not come in, not even by a flow that was begun.
     let mut topology = friends(60);
-    topology.groups.insert("br".into(), BTreeMap::from([("10.0.0.3/32".parse().expect("a network"), 7)]));
+    topology.groups.insert("br".into(), identity("10.0.0.3/32", 7));
     engine.configure(topology).expect("configured");
     b.send(&datagram(2, 1, (1, 5)));
     b.send(&datagram(3, 1, (1, 5)));
@@ -153,7 +159,7 @@ fn what_cannot_be_changes_nothing() {
     let error = FilterError::at("a", "there are no groups br".into());
     assert_eq!(wrong(topology, &mut engine), error.to_string());
     let mut topology = filtered(None);
-    topology.groups.insert("br".into(), BTreeMap::from([("10.0.0.3/32".parse().expect("a network"), 0)]));
+    topology.groups.insert("br".into(), identity("10.0.0.3/32", 0));
     assert_eq!(wrong(topology, &mut engine), "filters: the value of a route is 1 to 16777215, not 0");
     b.send(&datagram(2, 1, (1, 5)));
     b.send(&datagram(2, 1, (1, 6)));

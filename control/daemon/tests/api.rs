@@ -9,9 +9,12 @@ use paceline_cnm::Socket;
 use paceline_daemon::api::{self, ApplyPolicies, CaptureRequest, ClearMacs, TestPolicies, TraceRequest};
 use paceline_daemon::{Client, ClientError, Switch};
 use paceline_graph::{Capabilities, UnknownUnicast};
-use paceline_model::Config;
+use paceline_model::options::LinkOptions;
+use paceline_model::{
+    Attach, Config, Endpoint, EndpointId, Model, Network, NetworkId, NetworkOptions, PolicySet,
+};
 use paceline_ports::{MemoryPeer, MemoryPort};
-use paceline_store::Store;
+use paceline_store::{Store, StoreError};
 use paceline_worker::{BridgeSpec, Engine, EngineConfig, InterfaceSpec, MemberSpec, Topology};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -229,6 +232,77 @@ impl Rig {
     async fn test(&self, from: &str, to: &str, port: &str) -> Result<Value, ClientError> {
         let request = TestPolicies { from: from.into(), to: to.into(), port: port.into() };
         self.client.post("/v1/policy/test", &request).await
+    }
+}
+
+/// A container with this label, which has joined.
+fn labelled(model: &mut Model, labels: &str) {
+    let network: NetworkId = "f00d".parse().unwrap();
+    let made = Network {
+        bridge: model.bridge_name(&network),
+        id: network.clone(),
+        options: NetworkOptions::default(),
+        ipv4: Vec::new(),
+        ipv6: Vec::new(),
+        internal: false,
+        enable_ipv6: false,
+        request: Value::Null,
+    };
+    model.networks.insert(network.clone(), made);
+    let id: EndpointId = "beef".parse().unwrap();
+    let endpoint = Endpoint {
+        port: model.port_name(&id),
+        link: model.link_name(&id),
+        id: id.clone(),
+        network,
+        attach: Attach::DEFAULT,
+        mac: [2, 0, 0, 0, 0, 1].into(),
+        mac_given: false,
+        ipv4: "10.0.0.2/24".parse().ok(),
+        ipv6: None,
+        sandbox: Some("/somewhere".into()),
+        ports: Vec::new(),
+        labels: labels.parse().unwrap(),
+        link_options: LinkOptions::default(),
+        request: Value::Null,
+    };
+    model.endpoints.insert(id, endpoint);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_workers_cannot_hold_never_gets_to_disk() {
+    let rig = Rig::start();
+    let edit = |model: &mut Model| {
+        labelled(model, "role=db");
+        Ok::<_, StoreError>(())
+    };
+    rig.switch.update(edit).unwrap();
+    // Whoever brings the workers to the model would not notice: it is not asked.
+    let served = async {
+        loop {
+            let round = rig.switch.requests().next().await;
+            rig.switch.requests().done(round, Ok(()));
+        }
+    };
+    // Right one by one, and too much together.
+    let prefixes: Vec<_> = (0..200).map(|number| format!("\"198.18.{number}.0/24\"")).collect();
+    let rule =
+        |port: u32| format!("{{ action = \"allow\", from = \"world\", protocol = \"tcp\", ports = {port} }}");
+    let big = format!(
+        "group = [{{ name = \"world\", prefixes = [{}] }}]\n[[policy]]\nname = \"big\"\nselector = 'role == \"db\"'\ningress = [{}]\n",
+        prefixes.join(", "),
+        (1..=6000).map(rule).collect::<Vec<_>>().join(",\n")
+    );
+    let test = async {
+        let error = rig.apply(&big, false).await.unwrap_err().to_string();
+        assert!(error.starts_with("shop.toml: nothing was changed") && error.contains("entries"), "{error}");
+        assert_eq!(rig.switch.model(Model::policies), PolicySet::default());
+        rig.apply(&big.replace("role ==", "role !="), false).await.unwrap();
+        assert_eq!(rig.switch.model(|model| model.policies().policies().count()), 1, "it selects nobody");
+    };
+    tokio::select! {
+        () = test => {}
+        () = served => {}
     }
 }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
 use crate::Switch;
+use crate::reconcile::check_filters;
 
 /// Most bytes of a request with policies: more than the most rules take.
 pub const MAX_REQUEST: usize = 16 << 20;
@@ -147,13 +148,19 @@ pub async fn apply(
         return Ok(Json(switch.model(|model| Applied::new(model, &set))));
     }
     let _change = switch.change_policies().await;
+    let refused =
+        |error: &dyn std::fmt::Display| ApiError::Policies(format!("{name}: nothing was changed: {error}"));
+    // Before it is on disk, where the next start would find it.
+    let mut draft = switch.model(Model::clone);
+    draft.set_policies(&set);
+    check_filters(&switch, &draft).map_err(|error| refused(&error))?;
     let (applied, before) = switch.update(|model| {
         let (applied, before) = (Applied::new(model, &set), model.policies());
         model.set_policies(&set);
         Ok::<_, ApiError>((applied, before))
     })?;
     if let Err(error) = switch.requests().make().await {
-        // More than the workers can hold, as their tables grow with endpoints too.
+        // It is memory that there was not, or an endpoint came meanwhile.
         switch.update(|model| {
             model.set_policies(&before);
             Ok::<_, ApiError>(())
@@ -163,7 +170,7 @@ pub async fn apply(
                 "policies that were refused could not be undone in full; the next change tries again: {error}"
             );
         }
-        return Err(ApiError::Policies(format!("{name}: nothing was changed: {error}")));
+        return Err(refused(&error));
     }
     Ok(Json(applied))
 }

@@ -6,12 +6,27 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use paceline_model::policy::IcmpKind;
-use paceline_model::{Desired, DesiredFilter, Guard, Interval, ListRule, PortName, Rate, RuleList, Verdict};
+use paceline_model::{
+    Desired, DesiredFilter, Guard, Interval, ListRule, Model, PortName, Rate, RuleList, Verdict,
+};
 use paceline_worker::{
-    FilterSpec, GuardSpec, MatchSpec, PolicerSpec, PolicySpec, RuleSpec, TierSpec, Verdict as Engine,
+    EngineError, FilterSpec, GuardSpec, MatchSpec, PolicerSpec, PolicySpec, RuleSpec, TierSpec,
+    Verdict as Engine,
 };
 
 use super::topology::mac;
+use crate::Switch;
+
+/// Whether the workers could have what a model comes to. Nothing changes.
+///
+/// # Errors
+/// What the engine says.
+pub fn check(switch: &Switch, model: &Model) -> Result<(), EngineError> {
+    let desired = paceline_model::desired(switch.config(), model);
+    let filters = filters(&desired, &mut Made::default());
+    let groups = groups(&desired, &filters);
+    switch.engine(|engine| engine.check_filters(filters, groups))
+}
 
 /// Name of the identities that policies go by.
 const GROUPS: &str = "policies";
@@ -93,6 +108,11 @@ fn guard(guard: &Guard) -> GuardSpec {
     }
 }
 
+fn write(list: &RuleList) -> Written {
+    let mut rules = list.tiers.iter().flat_map(|tier| &tier.rules);
+    Written { has_peers: rules.any(|rule| rule.peers.is_some()), spec: Arc::new(policy(list)) }
+}
+
 fn policy(list: &RuleList) -> PolicySpec {
     let tier = |tier: &paceline_model::RuleTier| TierSpec {
         name: tier.name.clone(),
@@ -108,11 +128,6 @@ fn policy(list: &RuleList) -> PolicySpec {
 }
 
 fn verdict(verdict: Verdict) -> Engine {
-fn write(list: &RuleList) -> Written {
-    let mut rules = list.tiers.iter().flat_map(|tier| &tier.rules);
-    Written { has_peers: rules.any(|rule| rule.peers.is_some()), spec: Arc::new(policy(list)) }
-}
-
     match verdict {
         Verdict::Permit => Engine::Permit,
         Verdict::Deny => Engine::Deny,
@@ -185,8 +200,8 @@ fn or_none<T: Copy>(values: &[T]) -> Vec<Option<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use paceline_model::Config;
     use paceline_model::config::Host;
-    use paceline_model::{Config, Model};
 
     #[test]
     fn lists_in_a_rule_are_written_out() {

@@ -42,6 +42,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+pub use filter::check as check_filters;
 pub use open::OpenError;
 pub use requests::{Requests, Unmade};
 pub use stale::Sandboxes;
@@ -85,9 +86,9 @@ pub struct Reconciler {
     closing: BTreeMap<PortName, JoinHandle<()>>,
     /// What the workers were told last; none if nobody knows, as they did not answer.
     told: Option<Told>,
-    /// What came of rule lists.
     /// What came of policies.
     policies: Compiler,
+    /// What came of rule lists.
     lists: filter::Made,
     /// How the last pass ended.
     made: Result<(), Unmade>,
@@ -117,8 +118,8 @@ impl Reconciler {
             failed: BTreeMap::new(),
             closing: BTreeMap::new(),
             told: None,
-            lists: filter::Made::default(),
             policies: Compiler::default(),
+            lists: filter::Made::default(),
             made: Ok(()),
             inherited,
             endpoints: BTreeSet::new(),

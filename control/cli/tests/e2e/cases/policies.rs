@@ -356,7 +356,7 @@ fn the_flow_log_tells_who_and_why(engine: &Engine) {
 
 /// A rule takes room for each part of the world that it names: these are right one by one, and too many together.
 fn what_the_workers_cannot_hold_is_taken_back(engine: &Engine) {
-    let switch = Switch::start(engine);
+    let mut switch = Switch::start(engine);
     let network = switch.network(&SUBNET);
     let (db, web) = (labelled(engine, &network, "db"), labelled(engine, &network, "web"));
     let _server = Place::of(&db).serve(Speech::Tcp, 5432);
@@ -375,11 +375,14 @@ fn what_the_workers_cannot_hold_is_taken_back(engine: &Engine) {
     switch
         .cli(["policy", "apply", &path.to_string_lossy()])
         .fails_naming(&["nothing was changed", "entries"]);
-    assert_eq!(switch.cli(["policy", "show"]).ok(), before);
-    Place::of(&web).is_seen_as(
-        Speech::Tcp,
-        &db.ipv4(&network).to_string(),
-        5432,
-        &web.ipv4(&network).to_string(),
-    );
+    // Nothing of it is there, neither now nor after another start.
+    for restarts in [false, true] {
+        if restarts {
+            switch.kill9();
+            switch.restart();
+        }
+        assert_eq!(switch.cli(["policy", "show"]).ok(), before);
+        let (to, from) = (db.ipv4(&network).to_string(), web.ipv4(&network).to_string());
+        Place::of(&web).is_seen_as(Speech::Tcp, &to, 5432, &from);
+    }
 }

@@ -7,6 +7,7 @@ use imbl::OrdMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::options::LinkOptions;
 use crate::policy::{Labels, Policy, PolicySet, Tier};
 use crate::{
     BridgeName, Endpoint, EndpointId, GroupName, IfName, MacAddr, Network, NetworkId, Pools, PortName, Route,
@@ -62,6 +63,15 @@ impl Model {
     pub fn labels_of(&self, endpoint: &Endpoint) -> Labels {
         let network = self.networks.get(&endpoint.network);
         network.map(|network| network.options.labels.with(&endpoint.labels)).unwrap_or_default()
+    }
+
+    /// What was asked for the link of an endpoint: its own options, over those of its network.
+    pub fn link_of(&self, endpoint: &Endpoint) -> LinkOptions {
+        let network = self.networks.get(&endpoint.network);
+        network.map_or_else(
+            || endpoint.link_options.clone(),
+            |network| endpoint.link_options.over(&network.options.link),
+        )
     }
 
     /// All policies.

@@ -116,7 +116,7 @@ const FILTERS: &[Column] = &[
     text("direction", field!("direction")),
     text("tier", |row| row["tier"].as_str().filter(|tier| !tier.is_empty()).unwrap_or("-").into()),
     text("rule", field!("rule")),
-    text("action", field!("action")),
+    words("action", field!("action")),
     number("packets", field!("packets")),
     number("bytes", field!("bytes")),
 ];
@@ -207,8 +207,27 @@ const ENDPOINTS: &[Column] = &[
             .filter(|labels| !labels.is_empty())
             .map_or_else(|| "-".into(), |labels| labels.replace(',', " "))
     }),
+    words("link", link),
     words("state", |row| state(row, "error")),
 ];
+
+/// What was asked for the link of an endpoint.
+fn link(row: &Value) -> String {
+    let mut words = Vec::new();
+    if let (Some(rate), Some(burst)) = (row["rate"].as_u64(), row["burst"].as_u64()) {
+        words.push(format!("rate {rate} bit/s, burst {burst} bytes"));
+    }
+    if let Some(dscp) = row["dscp"].as_u64() {
+        words.push(format!("dscp {dscp}"));
+    }
+    if let Some(port) = row["mirror"].as_str() {
+        words.push(format!("mirror to {port}"));
+    }
+    if row["port_security"] == false {
+        words.push("no port security".into());
+    }
+    if words.is_empty() { "-".into() } else { words.join(", ") }
+}
 
 const PORTS: &[Column] = &[
     text("published", field!("published")),
@@ -239,4 +258,21 @@ fn state(row: &Value, reason: &str) -> String {
 /// As `docker network ls` shows an ID.
 fn short(id: &Value) -> String {
     plain(id).chars().take(12).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_a_link_has_is_shown_where_it_is_not_the_default() {
+        let plain =
+            json!({ "port_security": true, "rate": null, "burst": null, "dscp": null, "mirror": null });
+        assert_eq!(link(&plain), "-");
+        let all =
+            json!({ "port_security": false, "rate": 8000, "burst": 1514, "dscp": 46, "mirror": "span" });
+        let want = "rate 8000 bit/s, burst 1514 bytes, dscp 46, mirror to span, no port security";
+        assert_eq!(link(&all), want);
+    }
 }

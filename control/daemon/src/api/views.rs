@@ -4,7 +4,7 @@ use paceline_buf::PoolStats;
 use paceline_model::{
     BridgeName, Endpoint, Model, Network, OverlayError, PortName, Protocol, PublishedPort, Vni,
 };
-use paceline_worker::{Engine, InterfaceView, TunnelView};
+use paceline_worker::{Engine, GuardSpec, InterfaceView, PolicerSpec, TunnelView};
 use serde::Serialize;
 
 use crate::Switch;
@@ -98,6 +98,16 @@ pub struct EndpointView {
     pub ipv6: Option<String>,
     /// Its labels, over those of its network, as in `env=prod,role=db`.
     pub labels: String,
+    /// Whether it may use only its own addresses.
+    pub port_security: bool,
+    /// Bits a second that it may send, and as many that it may receive.
+    pub rate: Option<u64>,
+    /// Bytes of that at once.
+    pub burst: Option<u64>,
+    /// Code point of what it sends.
+    pub dscp: Option<u8>,
+    /// The port that copies of its packets are sent to.
+    pub mirror: Option<String>,
     /// The container's network namespace.
     pub sandbox: Option<String>,
     /// `created` before a container is there, `up`, `down`, or `error`.
@@ -145,46 +155,86 @@ pub struct TunnelRow {
     pub drops: u64,
 }
 
-/// A rule of a policy or list at an interface.
+/// A rule of a policy or list at an interface, or what else is done there.
 #[derive(Debug, Serialize)]
 pub struct FilterRuleView {
     /// The interface.
     pub interface: String,
     /// `input` for what comes in by it, `output` for what leaves.
     pub direction: &'static str,
-    /// Policies or lists.
-    pub policy: String,
+    /// Policies or lists; none if this is no rule of one.
+    pub policy: Option<String>,
     /// Whether answers to what it permits are permitted.
     pub stateful: bool,
     /// Tier or list; empty for what becomes of the rest.
     pub tier: String,
-    /// The rule; `default` is the end of its tier.
+    /// The rule; `default` is the end of its tier. Without a policy `port-security`, `rate`, `dscp` or `mirror`.
     pub rule: String,
-    /// `permit`, `deny`, `reject` or `pass`.
-    pub action: &'static str,
-    /// Packets that it decided about, at all interfaces with the same policy. Of flows that are remembered, the first.
-    pub packets: u64,
+    /// `permit`, `deny`, `reject` or `pass`; or in words what else is done.
+    pub action: String,
+    /// Packets that it decided about, at all interfaces with the same policy. Of flows that are remembered, the first. None without a
+    /// policy: drops have their reasons.
+    pub packets: Option<u64>,
     /// Their bytes.
-    pub bytes: u64,
+    pub bytes: Option<u64>,
 }
 
-/// All rules of all interfaces.
+/// All rules of all interfaces, and what else filters do there.
 pub fn filters(switch: &Switch) -> Vec<FilterRuleView> {
+    let (filters, specs) = switch.engine(|engine| (engine.filters(), engine.filter_specs()));
     let mut rows = Vec::new();
-    for filter in switch.engine(|engine| engine.filters()) {
+    for (interface, spec) in &specs {
+        let mut row = |direction, rule: &str, action| {
+            rows.push(FilterRuleView {
+                interface: interface.clone(),
+                direction,
+                policy: None,
+                stateful: false,
+                tier: String::new(),
+                rule: rule.into(),
+                action,
+                packets: None,
+                bytes: None,
+            });
+        };
+        if let Some(guard) = &spec.guard {
+            row("input", "port-security", guarded(guard));
+        }
+        for (direction, rate) in [("input", spec.police_input), ("output", spec.police_output)] {
+            if let Some(PolicerSpec { rate, burst }) = rate {
+                row(direction, "rate", format!("{rate} bit/s, burst {burst} bytes"));
+            }
+        }
+        if let Some(dscp) = spec.dscp {
+            row("input", "dscp", format!("set to {dscp}"));
+        }
+        if let Some(port) = &spec.mirror {
+            row("input", "mirror", format!("to {port}"));
+            row("output", "mirror", format!("to {port}"));
+        }
+    }
+    for filter in filters {
         rows.extend(filter.rules.iter().map(|rule| FilterRuleView {
             interface: filter.interface.clone(),
             direction: filter.direction,
-            policy: filter.policy.clone(),
+            policy: Some(filter.policy.clone()),
             stateful: filter.stateful,
             tier: rule.tier.clone(),
             rule: rule.name.clone(),
-            action: rule.action,
-            packets: rule.packets,
-            bytes: rule.bytes,
+            action: rule.action.into(),
+            packets: Some(rule.packets),
+            bytes: Some(rule.bytes),
         }));
     }
+    rows.sort_by(|a, b| a.interface.cmp(&b.interface));
     rows
+}
+
+/// What port security lets in.
+fn guarded(guard: &GuardSpec) -> String {
+    let macs = guard.macs.iter().map(ToString::to_string);
+    let all: Vec<_> = macs.chain(guard.addresses.iter().map(ToString::to_string)).collect();
+    format!("from {}", all.join(" "))
 }
 
 /// A published port.
@@ -334,6 +384,7 @@ pub fn endpoints(switch: &Switch) -> Vec<EndpointView> {
         let port = endpoint.port.as_str();
         let interface = interfaces.iter().find(|interface| interface.name == port);
         let (state, error) = state(endpoint, interface);
+        let link = model.link_of(endpoint);
         EndpointView {
             id: endpoint.id.to_string(),
             network: endpoint.network.to_string(),
@@ -344,6 +395,11 @@ pub fn endpoints(switch: &Switch) -> Vec<EndpointView> {
             ipv4: endpoint.ipv4.map(|address| address.to_string()),
             ipv6: endpoint.ipv6.map(|address| address.to_string()),
             labels: model.labels_of(endpoint).to_string(),
+            port_security: link.has_port_security(),
+            rate: link.rate.map(|rate| rate.bits),
+            burst: link.rate.map(|rate| rate.burst),
+            dscp: link.dscp,
+            mirror: link.mirror.map(|port| port.to_string()),
             sandbox: endpoint.sandbox.as_ref().map(|path| path.display().to_string()),
             state,
             error,

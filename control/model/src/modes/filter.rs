@@ -26,15 +26,14 @@ pub(super) fn add(config: &Config, model: &Model, policies: &Compiled, desired: 
 
 /// What was asked for the link of an endpoint, of itself or of its network.
 fn link(model: &Model, endpoint: &Endpoint) -> DesiredFilter {
-    let network = model.networks.get(&endpoint.network).map(|network| network.options.link.clone());
-    let asked = endpoint.link_options.over(&network.unwrap_or_default());
+    let asked = model.link_of(endpoint);
     let guard = || Guard {
         macs: vec![endpoint.mac],
         addresses: endpoint.addresses().map(IpNet::from).collect(),
         router: false,
     };
     DesiredFilter {
-        guard: asked.port_security.unwrap_or(true).then(guard),
+        guard: asked.has_port_security().then(guard),
         police_input: asked.rate,
         police_output: asked.rate,
         dscp: asked.dscp,

@@ -39,6 +39,11 @@ pub struct LinkOptions {
 }
 
 impl LinkOptions {
+    /// Whether only the endpoint's own addresses may be used.
+    pub fn has_port_security(&self) -> bool {
+        self.port_security.unwrap_or(true)
+    }
+
     /// Whether nothing is said.
     pub fn is_default(&self) -> bool {
         *self == Self::default()

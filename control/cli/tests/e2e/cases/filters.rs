@@ -85,6 +85,18 @@ fn a_rate_is_kept(engine: &Engine) {
     let address = b.ipv4(&network).to_string();
     a.reaches(&address);
     let port = endpoint_port(&switch, &a.link("eth0", "address"));
+    let endpoints = switch.show("endpoints");
+    let shown =
+        |field: &str| endpoints.as_array().into_iter().flatten().map(|row| row[field].clone()).collect();
+    let (rates, bursts): (Vec<_>, Vec<_>) = (shown("rate"), shown("burst"));
+    assert!(
+        rates.iter().all(|rate| rate == 1_000_000) && bursts.iter().all(|burst| burst == 20_480),
+        "{endpoints}"
+    );
+    let filters = switch.cli(["show", "filters"]).ok();
+    for what in ["port-security", "1000000 bit/s, burst 20480 bytes"] {
+        assert!(filters.contains(what), "{filters}");
+    }
     // 100 datagrams of 1400 bytes at once are seven times the burst.
     let place = Place::of(&a);
     place.inside(|| {

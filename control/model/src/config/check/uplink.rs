@@ -13,7 +13,11 @@ pub(super) fn uplinks(config: &Config, checks: &mut Checks<'_>) {
         let is_new = seen.insert(device);
         checks.expect(is_new, path, || format!("uplink {device}: is there twice"));
         checks.expect(index == 0 || !is_new, path, || {
-            format!("uplink {device}: there can be one uplink, and {} is it", config.uplinks[0].device)
+            format!(
+                "uplink {device}: there can be one uplink, and {} is it: address translation has one set of addresses and ports, \
+                 whichever device packets leave by",
+                config.uplinks[0].device
+            )
         });
         checks.expect(device.as_str() != "lo", path, || {
             format!("uplink {device}: is the loopback: must be a device that leads to other hosts")

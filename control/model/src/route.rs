@@ -86,15 +86,14 @@ pub(crate) fn problems(
 /// What is wrong with a path, and whether it is the interface.
 fn wrong_path(vrf: &VrfName, prefix: IpNet, path: &Path, desired: &Desired) -> Option<(bool, RouteError)> {
     // One that is named may be of another table, where the next hop is then.
-    let vrf = match &path.interface {
+    let named = path.interface.as_ref().map(|name| (name, desired.interfaces.get(name)));
+    let vrf = match named {
         None => vrf,
-        Some(name) => match desired.interfaces.get(name) {
-            Some(interface) => &interface.vrf,
-            None => {
-                let known = desired.interfaces.keys().map(ToString::to_string).collect();
-                return Some((true, RouteError::NoInterface { prefix, interface: name.clone(), known }));
-            }
-        },
+        Some((_, Some(interface))) => &interface.vrf,
+        Some((name, None)) => {
+            let known = desired.interfaces.keys().map(ToString::to_string).collect();
+            return Some((true, RouteError::NoInterface { prefix, interface: name.clone(), known }));
+        }
     };
     let ours = || desired.interfaces.iter().filter(|(_, interface)| interface.vrf == *vrf);
     let Some(via) = path.via else {

@@ -147,10 +147,10 @@ fn state_of_a_later_version() {
     let dir = tempfile::tempdir().unwrap();
     tamper(dir.path(), |transaction| {
         let meta: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-        transaction.open_table(meta).unwrap().insert("schema", 2).unwrap();
+        transaction.open_table(meta).unwrap().insert("schema", 3).unwrap();
     });
     let error = error(dir.path());
-    assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 3, known: 2, .. }), "{error}");
 }
 
 #[test]

@@ -227,6 +227,8 @@ fn tenant(name: &str, outside_port: u16) -> String {
     };
     let leg = format!(
         r#"
+        [[vrf]]
+        name = "{name}"
         [[interface]]
         port = "{name}"
         vrf = "{name}"

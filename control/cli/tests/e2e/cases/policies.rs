@@ -378,6 +378,7 @@ fn what_the_workers_cannot_hold_is_taken_back(engine: &Engine) {
     // Nothing of it is there, neither now nor after another start.
     for restarts in [false, true] {
         if restarts {
+            switch.kill9();
             switch.restart();
         }
         assert_eq!(switch.cli(["policy", "show"]).ok(), before);

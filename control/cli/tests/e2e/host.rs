@@ -2,12 +2,11 @@
 
 use std::process::Command;
 
-use paceline_packet::PacketSocket;
-use paceline_sys::link;
 use paceline_sys::netns::Scratch;
 
 use crate::command::{self, Outcome};
 use crate::engine::Engine;
+use crate::place::Place;
 use crate::wire::Wire;
 
 /// A host. It sends nothing unless told to: no router solicitations, no neighbour discovery.
@@ -85,8 +84,7 @@ impl Host {
 
     /// One of its devices, for frames as they are.
     pub fn wire(&self, device: &str) -> Wire {
-        let open = || PacketSocket::open(link::index(device).expect("it is there")).expect("we are root");
-        Wire::new(self.netns.run(open).expect("the namespace is there"))
+        Wire::inside(&Place::host(self), device)
     }
 }
 

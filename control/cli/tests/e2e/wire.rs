@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use paceline_packet::{BATCH, HEADER, PacketSocket, RxSlot};
+use paceline_sys::link;
+
+use crate::place::Place;
 
 /// How long a frame may be on its way. Only a lost one takes so long.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -32,9 +35,10 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// The device of a socket.
-    pub fn new(socket: PacketSocket) -> Self {
-        Self { socket }
+    /// A device of a place.
+    pub fn inside(place: &Place, device: &str) -> Self {
+        let open = || PacketSocket::open(link::index(device).expect("it is there")).expect("we are root");
+        Self { socket: place.inside(open) }
     }
 
     /// Sends frames slowly enough for none to be lost. How many the kernel took: it refuses those that are longer than the

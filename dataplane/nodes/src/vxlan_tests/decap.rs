@@ -300,6 +300,33 @@ fn a_group_is_flooded_to_and_heard() {
     }
 }
 
+/// A second tenant: a port and a tunnel of another network between the same ends, in a bridge of their own.
+fn two_tenants(v6: bool) -> Rig {
+    let mut rig = switch(v6, 2, 1);
+    let blue = Tunnel { vni: VNI + 1, ..tunnel(v6, 2, 1) };
+    rig.interface(4, Features { capabilities: Capabilities::ALL, ..Features::default() }, |i| i.domain = 1);
+    rig.interface(5, Features { tunnel: true, ..Features::default() }, |i| {
+        (i.domain, i.tunnel) = (1, Some(Arc::new(blue.clone())));
+    });
+    rig.domain("blue", vec![4, 5]);
+    let red = tunnel(v6, 2, 1);
+    rig.snapshot.tunnels = TunnelEnds::new([(TUNNEL, &red), (5, &blue)].into_iter());
+    rig
+}
+
+#[test]
+fn a_tunnel_inside_a_tunnel_is_data() {
+    for v6 in [false, true] {
+        let mut rig = two_tenants(v6);
+        // A whole packet of the other tenant's network, from the very end that it is from, is what a station sends.
+        let mut nested = encapsulated(&mut switch(v6, 1, 2), &frame(1, 255, 64));
+        nested[if v6 { 68 } else { 48 }] += 1;
+        nested[..12].copy_from_slice(&frame(1, 255, 14)[..12]);
+        let outer = encapsulated(&mut switch(v6, 1, 2), &nested);
+        assert_eq!(rig.send(UNDERLAY, &outer), [(PORT, nested)]);
+    }
+}
+
 proptest! {
     // Each case makes switches, with their tables.
     #![proptest_config(ProptestConfig::with_cases(64))]
@@ -317,6 +344,37 @@ proptest! {
             inner[..7].copy_from_slice(&[255, 255, 255, 255, 255, 255, 2]);
             let bytes = encapsulated(&mut near, &inner);
             prop_assert_eq!(far.send(UNDERLAY, &bytes), [(PORT, inner)]);
+        }
+    }
+
+    #[test]
+    fn no_frame_of_one_tenant_comes_to_the_other(
+        v6 in any::<bool>(),
+        frames in prop::collection::vec((any::<bool>(), any::<bool>(), 0..4_u8, 0..5_u8), 1..30),
+    ) {
+        let (mut rig, mut far) = (two_tenants(v6), switch(v6, 1, 2));
+        for (number, (is_blue, is_outside, from, to)) in frames.into_iter().enumerate() {
+            // Both tenants have the same stations.
+            let inner = frame(from, if to == 4 { 255 } else { to }, 64 + number);
+            let at = if v6 { 68 } else { 48 };
+            let (port, vni) = if is_blue { (4, VNI + 1) } else { (PORT, VNI) };
+            if is_outside {
+                set(&mut far, &Tunnel { vni, ..tunnel(v6, 1, 2) });
+                let mut flooded = inner.clone();
+                flooded[..6].fill(255);
+                let mut bytes = encapsulated(&mut far, &flooded);
+                let inner_at = bytes.len() - inner.len();
+                bytes[inner_at..].copy_from_slice(&inner);
+                for (out, bytes) in rig.send(UNDERLAY, &bytes) {
+                    prop_assert_eq!((out, &bytes), (port, &inner));
+                }
+            } else {
+                for (out, bytes) in rig.send(port, &inner) {
+                    prop_assert_eq!(out, UNDERLAY);
+                    let told = u32::from_be_bytes([0, bytes[at - 2], bytes[at - 1], bytes[at]]);
+                    prop_assert_eq!((told, &bytes[at + 2..]), (vni, &inner[..]));
+                }
+            }
         }
     }
 

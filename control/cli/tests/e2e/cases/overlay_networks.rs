@@ -1,8 +1,10 @@
 //! Docker's networks of mode `overlay`: containers of one switch and those of another, or what is behind the kernel's own tunnel.
 
+use std::process::Command;
 use std::time::Duration;
 
 use super::cases;
+use crate::command;
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::network::Network;
@@ -10,6 +12,7 @@ use crate::outside::Outside;
 use crate::place::{BOTH, Place, Speech};
 use crate::switch::Switch;
 use crate::underlay::{Kernel, Underlay, VERSIONS, Version};
+use crate::wire::Wire;
 
 cases![
     containers_of_two_switches,
@@ -20,6 +23,9 @@ cases![
     a_network_removed,
     what_an_overlay_cannot_be,
     over_the_host_s_own_device,
+    a_port_is_of_tunnels_or_published,
+    a_tenant_that_speaks_as_an_end,
+    a_tenant_s_own_tunnels_are_data,
 ];
 
 /// Two switches with Docker, as on two hosts: each with its own device on the wire.
@@ -152,6 +158,9 @@ fn a_gateway_on_every_host(engine: &Engine) {
     kernel.vxlan(42, Version::V4, &format!("remote {}", Version::V4.address(1)));
     kernel.host().ip("address add 10.77.0.3/24 dev vxlan0");
     let mut wire = kernel.host().wire("vxlan0");
+    // Not one of many is lost, while the switch announces the container and asks for it.
+    let pings = container.exec(["ping", "-c", "100", "-i", "0.04", "-W", "5", "10.77.0.1"]).ok();
+    assert!(pings.contains(" 0% packet loss"), "{pings}\n{}", docker.show("drops"));
     container.reaches("10.77.0.3");
     // Its own gateway, and the outside behind it.
     container.reaches("10.77.0.1");
@@ -293,4 +302,108 @@ fn over_the_host_s_own_device(engine: &Engine) {
     }
     switch.stop();
     host.reaches(Outside::DOCKER_HOST[0]);
+}
+
+/// What comes for a UDP port of the device's address goes to a container or to a segment.
+fn a_port_is_of_tunnels_or_published(engine: &Engine) {
+    let outside = Outside::new(engine);
+    outside.complete();
+    let config = format!("[[uplink]]\ndevice = \"{}\"\n", Outside::DEVICE);
+    let switch = Switch::serving(engine, &config);
+    let options = |vni: u8, port: u16| {
+        let own = ["mode=overlay", "underlay=outside0", "uplink=outside0"].map(String::from);
+        let peer = format!("peers={}", Outside::OWN[0]);
+        let all = own.into_iter().chain([format!("vni={vni}"), format!("port={port}"), peer]);
+        let subnet = ["--subnet".to_string(), format!("10.{vni}.0.0/24")];
+        subnet.into_iter().chain(all.flat_map(|option| ["--opt".to_string(), option])).collect::<Vec<_>>()
+    };
+    let create = |vni, port| {
+        let options = options(vni, port);
+        let words: Vec<_> = options.iter().map(String::as_str).collect();
+        Network::try_create(engine, &switch.network_options(&words))
+    };
+    create(9, 40001).fails_naming(&["option port", "40001", "nat_ports 40000-49999 of uplink outside0"]);
+    let all = options(42, 4789);
+    let network = switch.network(&all.iter().map(String::as_str).collect::<Vec<_>>());
+    for publish in ["4789:80/udp", "192.0.2.1:4789:80/udp"] {
+        network
+            .try_run(&["--publish", publish])
+            .fails_naming(&["192.0.2.1:4789/udp: is VXLAN's at that address"]);
+    }
+    let _elsewhere = network.run(&["--publish", "4789:80", "--publish", "127.0.0.1:4789:80/udp"]);
+    let container = network.run(&["--publish", "4790:80/udp"]);
+    create(43, 4790).fails_naming(&["option port", "4790", "is published at the same address, by endpoint"]);
+    drop(container);
+    let all = options(43, 4790);
+    let _other = switch.network(&all.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// Runs ip(8) inside a container, as one could that may change its own links.
+#[track_caller]
+fn ip_in(container: &Container<'_>, arguments: &str) {
+    let run = || command::run(Command::new("ip").args(arguments.split_ascii_whitespace()));
+    Place::of(container).inside(run).ok();
+}
+
+/// Two networks, red and blue, of a switch, on the underlay whose other end is a kernel; with a container each.
+fn tenants<'e>(switch: &Switch<'e>, options: &[&str]) -> ([Network<'e>; 2], [Container<'e>; 2]) {
+    let network = |vni: &str, subnet: &str| {
+        let vni = format!("vni={vni}");
+        let all = ["mode=overlay", &vni, "underlay=eth0", "peers=198.18.0.2"].map(|option| ["--opt", option]);
+        switch.network(&[&["--subnet", subnet][..], &all.concat(), options].concat())
+    };
+    let networks = [network("42", "10.77.0.0/24"), network("43", "10.78.0.0/24")];
+    let containers = [networks[0].run(&["--ip", "10.77.0.11"]), networks[1].run(&["--ip", "10.78.0.11"])];
+    (networks, containers)
+}
+
+/// From inside a container of one tenant, with the address of an end, into another tenant's segment.
+fn a_tenant_that_speaks_as_an_end(engine: &Engine) {
+    let underlay = Underlay::new(2);
+    let switch = Switch::serving(engine, &underlay.ends[0].config());
+    switch.await_that("its port is up", |switch| switch.row("interfaces", "eth0")["state"] == "up");
+    for (options, at, reason) in [
+        (&[][..], "port-guard", "guard-address"),
+        (&["--opt", "port_security=false"], "source-check", "spoofed-source"),
+    ] {
+        let (networks, [red, blue]) = tenants(&switch, options);
+        let mut wire = Wire::inside(&Place::of(&blue), "eth0");
+        // The end's own address lies on its loopback; packets go by the gateway, which it knows by then.
+        red.reaches("10.77.0.1");
+        ip_in(&red, "address add 198.18.0.2/32 dev lo");
+        ip_in(&red, "link add vxlan9 type vxlan id 43 local 198.18.0.2 remote 198.18.0.1 dstport 4789");
+        ip_in(&red, "link set dev vxlan9 address 02:00:00:00:09:09 up");
+        ip_in(&red, "address add 10.78.0.99/24 dev vxlan9");
+        red.cannot_reach("10.78.0.11");
+        let is_its = |frame: &[u8]| frame.get(6..12) == Some(&[2, 0, 0, 0, 9, 9]);
+        assert!(wire.hear(SILENCE, is_its).is_none(), "it came into the other segment");
+        assert!(switch.dropped_at("node", at, reason) > 0, "{}", switch.show("drops"));
+        let macs = switch.show("macs").to_string();
+        assert!(!macs.contains("02:00:00:00:09:09"), "{macs}");
+        drop(([red, blue], networks));
+    }
+}
+
+/// A tunnel of a tenant's own inside its segment, with the number of another tenant's: data like any other.
+fn a_tenant_s_own_tunnels_are_data(engine: &Engine) {
+    let underlay = Underlay::new(2);
+    let switch = Switch::serving(engine, &underlay.ends[0].config());
+    switch.await_that("its port is up", |switch| switch.row("interfaces", "eth0")["state"] == "up");
+    let (_networks, [red, blue]) = tenants(&switch, &[]);
+    let kernel = Kernel::new(&underlay.ends[1]);
+    kernel.vxlan(42, Version::V4, &format!("remote {}", Version::V4.address(1)));
+    kernel.host().ip("address add 10.77.0.3/24 dev vxlan0");
+    kernel.host().ip("link add vxlan9 type vxlan id 43 local 10.77.0.3 remote 10.77.0.11 dstport 4789");
+    kernel.host().ip("link set dev vxlan9 address 02:00:00:00:09:08 mtu 1400 up");
+    kernel.host().ip("address add 10.78.0.98/24 dev vxlan9");
+    ip_in(&red, "link add vxlan9 type vxlan id 43 local 10.77.0.11 remote 10.77.0.3 dstport 4789");
+    ip_in(&red, "link set dev vxlan9 address 02:00:00:00:09:09 mtu 1400 up");
+    ip_in(&red, "address add 10.78.0.99/24 dev vxlan9");
+    let mut wire = Wire::inside(&Place::of(&blue), "eth0");
+    red.reaches("10.78.0.98");
+    // Nor is a question for the other tenant's container one that it hears.
+    red.cannot_reach("10.78.0.11");
+    let is_theirs = |frame: &[u8]| matches!(frame.get(6..12), Some([2, 0, 0, 0, 9, 8 | 9]));
+    assert!(wire.hear(SILENCE, is_theirs).is_none(), "it came into the other segment");
+    blue.cannot_reach("10.78.0.98");
 }

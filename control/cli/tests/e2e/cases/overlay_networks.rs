@@ -364,7 +364,7 @@ fn a_tenant_that_speaks_as_an_end(engine: &Engine) {
     switch.await_that("its port is up", |switch| switch.row("interfaces", "eth0")["state"] == "up");
     for (options, at, reason) in [
         (&[][..], "port-guard", "guard-address"),
-        (&["--opt", "port_security=false"], "vxlan-decap", "tunnel-ingress"),
+        (&["--opt", "port_security=false"], "source-check", "spoofed-source"),
     ] {
         let (networks, [red, blue]) = tenants(&switch, options);
         let mut wire = Wire::inside(&Place::of(&blue), "eth0");

@@ -23,6 +23,8 @@ enum Kind {
     Neighbour,
     /// Packets of tunnels from ends that are not known.
     Stranger,
+    /// What is overheard of membership in groups. Hosts that answer a question do so within seconds.
+    Overheard,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
             Reason::NobodyHome => Kind::Own,
             Reason::NoNeighbour => Kind::Neighbour,
             Reason::UnknownPeer => Kind::Stranger,
+            Reason::Membership => Kind::Overheard,
             _ => Kind::Link,
         }
     }
@@ -45,11 +48,12 @@ struct Limit {
 }
 
 /// The limit of each [`Kind`], in their order. Of strangers control looks at 64 a second, each by one packet: more are of no use to it.
-const LIMITS: [Limit; 4] = [
+const LIMITS: [Limit; 5] = [
     Limit { of_one: (1000, 200), of_all: (20_000, 1000) },
     Limit { of_one: (1000, 200), of_all: (20_000, 1000) },
     Limit { of_one: (1000, 200), of_all: (20_000, 1000) },
     Limit { of_one: (32, 32), of_all: (64, 64) },
+    Limit { of_one: (1000, 200), of_all: (4000, 1000) },
 ];
 /// Senders of a kind that are told apart, by a hash.
 const SENDERS: usize = 1024;
@@ -67,8 +71,8 @@ impl Allowance {
     }
 
     /// Whether a packet is within it.
-    fn take(&mut self, packet: &Packet, now: u64) -> bool {
-        self.senders[sender(packet)].take(now) && self.all.take(now)
+    fn take(&mut self, packet: &Packet, kind: Kind, now: u64) -> bool {
+        self.senders[sender(packet, kind)].take(now) && self.all.take(now)
     }
 }
 
@@ -102,7 +106,7 @@ impl Node for Punt {
             if kind == Kind::Neighbour && packet.is_chained() {
                 return cx.drop(packet, Reason::NoNeighbour);
             }
-            if !self.allowances[kind as usize].take(&packet, now) {
+            if !self.allowances[kind as usize].take(&packet, kind, now) {
                 return cx.drop(packet, Reason::PuntLimit);
             }
             let name = Reason::of(packet.reason).name();
@@ -114,9 +118,11 @@ impl Node for Punt {
     }
 }
 
-/// The place of a packet's sender: its MAC address, and the interface that it is behind.
-fn sender(packet: &Packet) -> usize {
-    let mac = addresses(packet.data()).map_or(0, |(_, source)| source.0);
+/// The place of a packet's sender: its MAC address, and the interface that it is behind. What is overheard is that of all who are behind a
+/// port, which may say that they are any number of hosts.
+fn sender(packet: &Packet, kind: Kind) -> usize {
+    let source = addresses(packet.data()).filter(|_| kind != Kind::Overheard);
+    let mac = source.map_or(0, |(_, source)| source.0);
     // Fibonacci hashing: the high bits of the product depend on all bits of the address.
     ((mac ^ u64::from(packet.rx) << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % SENDERS
 }

@@ -226,6 +226,17 @@ pub fn filters(switch: &Switch) -> Vec<FilterRuleView> {
             bytes: Some(rule.bytes),
         }));
     }
+    rows.extend(switch.engine(|engine| engine.storms()).into_iter().map(|storm| FilterRuleView {
+        interface: storm.interface,
+        direction: "input",
+        policy: None,
+        stateful: false,
+        tier: String::new(),
+        rule: format!("storm-{}", storm.kind),
+        action: format!("at most {} frames/s", storm.frames),
+        packets: Some(storm.packets),
+        bytes: Some(storm.bytes),
+    }));
     rows.sort_by(|a, b| a.interface.cmp(&b.interface));
     rows
 }

@@ -9,6 +9,7 @@ use crate::{Config, Desired, DesiredFilter, Endpoint, Guard, Model};
 
 /// Adds it, to interfaces that are there.
 pub(super) fn add(config: &Config, model: &Model, policies: &Compiled, desired: &mut Desired) {
+    desired.sessions = config.sessions;
     super::acl::add(config, desired);
     desired.identities = Arc::clone(&policies.identities);
     for endpoint in model.endpoints.values().filter(|endpoint| endpoint.joined()) {
@@ -36,6 +37,7 @@ fn link(model: &Model, endpoint: &Endpoint) -> DesiredFilter {
         guard: asked.has_port_security().then(guard),
         police_input: asked.rate,
         police_output: asked.rate,
+        storm: asked.storm,
         dscp: asked.dscp,
         mirror: asked.mirror,
         ..DesiredFilter::default()

@@ -64,7 +64,10 @@ fn each_wrong_field_has_its_message() {
             only("sessions = { limit = 0 }"),
             "invalid value: integer `0`, expected a whole number from 1 to 4194304",
         ),
-        (only("bridge = [{ name = 'b', snooping = true }]"), "unknown variant: boolean `true`, expected"),
+        (
+            only("bridge = [{ name = 'b', snooping = 'yes' }]"),
+            "unknown variant `yes`, expected one of `off`, `on`, `querier`",
+        ),
         (rule("dscp = 64"), "invalid value: integer `64`, expected a code point"),
         (rule("mirror = 'x'"), "ACL \"a\", rule 1: there is no port \"x\"; there are p"),
         (rule("name = '1'"), "ACL \"a\", rule 1: name \"1\" is a number"),

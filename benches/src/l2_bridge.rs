@@ -49,6 +49,7 @@ pub fn l2_bridge(params: L2Bridge, method: Method) -> Result<Report, BenchError>
         unknown_unicast: UnknownUnicast::Flood,
         members: vec![SOURCE, SINK],
         neighbours: Arc::default(),
+        multicast: None,
         counters: Arc::new(BridgeCounters::default()),
     };
     let stream = StreamConfig {

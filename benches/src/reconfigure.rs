@@ -266,6 +266,7 @@ fn with_tunnels(mut topology: Topology, tunnels: u32) -> Topology {
         unknown_unicast: UnknownUnicast::Flood,
         members: topology.tunnels.keys().map(|name| (name.clone(), member.clone())).collect(),
         static_macs: Vec::new(),
+        snooping: None,
         neighbours: BTreeMap::new(),
     };
     topology.bridges.insert("bridge".into(), bridge);

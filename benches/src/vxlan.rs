@@ -199,6 +199,7 @@ fn snapshot(params: Vxlan, origin: u16, macs: Arc<MacTable>) -> Result<Snapshot,
                 .chain(tunnels.iter().map(|t| t.0))
                 .collect(),
             neighbours: Arc::default(),
+            multicast: None,
             counters: Arc::new(BridgeCounters::default()),
         }],
         vrfs: vec![Vrf { name: "bench".into(), fib4: Arc::clone(rib4.fib()), fib6: Arc::clone(rib6.fib()) }],

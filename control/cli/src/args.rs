@@ -136,6 +136,8 @@ pub enum What {
     Bridges,
     /// Learned and static addresses
     Macs,
+    /// Multicast groups that bridges with snooping know: who is in them, and which ports lead to routers
+    Groups,
     /// VXLAN tunnels: segment, bridge, ends, packets and drops
     Tunnels,
     /// Routing tables: interfaces, number of routes, memory

@@ -77,6 +77,7 @@ fn topology(members: &[&str]) -> Topology {
         unknown_unicast: UnknownUnicast::Flood,
         members: members.iter().map(|name| ((*name).into(), MemberSpec::default())).collect(),
         static_macs: Vec::new(),
+        snooping: None,
         neighbours: [].into(),
     };
     Topology { interfaces, bridges: [("br".into(), bridge)].into(), ..Topology::default() }

@@ -8,7 +8,7 @@ use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 use ipnet::IpNet;
 
-use crate::config::{Nat, PortKind, StaticMac, UnknownUnicast, Uplink};
+use crate::config::{Nat, PortKind, Sessions, Snooping, StaticMac, UnknownUnicast, Uplink};
 use crate::{
     Attach, BridgeName, DesiredFilter, DesiredInterface, DesiredVrf, EndpointId, HostPlan, IfName, MacAddr,
     NetworkId, OverlayError, PortName, Route, RouteId, VlanMode, Vni, VrfName, Vtep,
@@ -39,6 +39,8 @@ pub struct Desired {
     pub filters: BTreeMap<PortName, DesiredFilter>,
     /// Identities of addresses, by the longest prefix, which filters of containers go by.
     pub identities: BTreeMap<IpNet, u32>,
+    /// How filters with a memory keep connections.
+    pub sessions: Sessions,
 }
 
 impl Desired {
@@ -126,6 +128,8 @@ pub struct DesiredBridge {
     pub learn: bool,
     /// What happens to frames for an address it does not know.
     pub unknown_unicast: UnknownUnicast,
+    /// Whether it listens who is in which multicast group.
+    pub snooping: Snooping,
     /// Addresses that are not learned.
     pub static_macs: Vec<StaticMac>,
     /// Hosts whose Ethernet address is known: questions for them are answered in place of a flood.

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Traffic;
-use crate::{MacAddr, PortName, VlanId};
+use crate::{MacAddr, PortName, Storm, VlanId};
 
 /// Filters of one interface. What is not set is no condition.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -22,6 +22,8 @@ pub struct DesiredFilter {
     pub police_input: Option<Rate>,
     /// How much may leave.
     pub police_output: Option<Rate>,
+    /// How many frames may come in of what bridges flood.
+    pub storm: Option<Storm>,
     /// The code point that packets get which come in, 0 to 63.
     pub dscp: Option<u8>,
     /// Where a copy of whatever comes in or leaves is sent to.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{DEFAULT_MTU, MAX_MTU, MIN_MTU};
+use crate::config::{DEFAULT_MTU, MAX_MTU, MIN_MTU, Snooping};
 use crate::network::Mode;
 use crate::overlay::{Overlay, OverlayError, Part, Vtep};
 use crate::policy::Labels;
@@ -56,7 +56,10 @@ pub struct NetworkOptions {
     /// `labels=role=db,env=prod`: what its endpoints are, for policies.
     #[serde(default, skip_serializing_if = "is_default")]
     pub labels: Labels,
-    /// `port_security=`, `rate=`, `burst=`, `dscp=` and `mirror=` of endpoints that do not say.
+    /// `snooping=off|on|querier`: whether its bridge listens who is in which multicast group.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub snooping: Snooping,
+    /// `port_security=`, `rate=`, `burst=`, `dscp=`, `mirror=` and `storm=` of endpoints that do not say.
     #[serde(default, skip_serializing_if = "is_default")]
     pub link: LinkOptions,
 }
@@ -88,6 +91,7 @@ impl Default for NetworkOptions {
             uplink: None,
             overlay: None,
             labels: Labels::default(),
+            snooping: Snooping::default(),
             link: LinkOptions::default(),
         }
     }
@@ -105,13 +109,25 @@ mod names {
     pub const HOST_BINDING: &[&str] = &["host_binding", "com.docker.network.bridge.host_binding_ipv4"];
     pub const UPLINK: &[&str] = &["uplink"];
     pub const LABELS: &[&str] = &["labels", "label"];
-    pub const ALL: [&[&str]; 10] =
-        [MODE, ATTACH, MTU, MASQUERADE, ICC, GATEWAY_IPV4, GATEWAY_IPV6, HOST_BINDING, UPLINK, LABELS];
+    pub const SNOOPING: &[&str] = &["snooping"];
+    pub const ALL: [&[&str]; 11] = [
+        MODE,
+        ATTACH,
+        MTU,
+        MASQUERADE,
+        ICC,
+        GATEWAY_IPV4,
+        GATEWAY_IPV6,
+        HOST_BINDING,
+        UPLINK,
+        LABELS,
+        SNOOPING,
+    ];
 }
 
 /// [`names::ALL`], those of [`LinkOptions`] and those of overlays, in words.
 const ALLOWED: &str = "attach, burst, dscp, gateway_mode, host_binding, icc, labels, masquerade, mirror, mode, mtu, \
-     port_security, rate, uplink, with mode=overlay \
+     port_security, rate, snooping, storm, uplink, with mode=overlay \
      checksum, group, learn_peers, outer_dscp, peers, port, ttl, underlay and vni, \
      com.docker.network.driver.mtu and, of com.docker.network.bridge, enable_icc, enable_ip_masquerade, \
      gateway_mode_ipv4, gateway_mode_ipv6 and host_binding_ipv4";
@@ -229,6 +245,9 @@ impl NetworkOptions {
                 .flatten(),
             overlay: overlay::overlay(&given, mode)?,
             labels: labels(options)?,
+            snooping: given
+                .one(names::SNOOPING, |text| text.parse().ok(), "off, on or querier")?
+                .unwrap_or_default(),
             link: LinkOptions::parse(options)?,
         };
         if parsed.overlay.is_some() && !parsed.icc {

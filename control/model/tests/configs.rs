@@ -8,8 +8,8 @@ use paceline_model::{Config, Model, Over, desired};
 use serde_json::Value;
 
 /// Fields that ports of all kinds have for what they let in and out.
-const FILTERS: [&str; 8] =
-    ["input_acl", "output_acl", "stateful", "guard", "rate", "burst", "dscp", "mirror"];
+const FILTERS: [&str; 9] =
+    ["input_acl", "output_acl", "stateful", "guard", "rate", "burst", "storm", "dscp", "mirror"];
 
 fn path(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "../../configs", name].iter().collect()

@@ -54,6 +54,23 @@ fn each_wrong_field_has_its_message() {
         (rule("tcp_flags = 'sin'"), "\"sin\": must be flags of fin, syn"),
         (rule("rate = '1kbit'"), "invalid value: string \"1kbit\", expected a rate from 8kbit"),
         (rule("burst = '64kb'"), "ACL \"a\", rule 1: burst: goes with a rate"),
+        (port("storm = {}"), "port \"p\": storm: must limit broadcast, multicast or unknown_unicast @ {}"),
+        (
+            port("storm = { broadcast = 0 }"),
+            "invalid value: integer `0`, expected a whole number from 1 to 100000000",
+        ),
+        (
+            port("storm = { all = 5 }"),
+            "unknown field `all`, expected one of `broadcast`, `multicast`, `unknown_unicast`",
+        ),
+        (
+            only("sessions = { limit = 0 }"),
+            "invalid value: integer `0`, expected a whole number from 1 to 4194304",
+        ),
+        (
+            only("bridge = [{ name = 'b', snooping = 'yes' }]"),
+            "unknown variant `yes`, expected one of `off`, `on`, `querier`",
+        ),
         (rule("dscp = 64"), "invalid value: integer `64`, expected a code point"),
         (rule("mirror = 'x'"), "ACL \"a\", rule 1: there is no port \"x\"; there are p"),
         (rule("name = '1'"), "ACL \"a\", rule 1: name \"1\" is a number"),

@@ -43,6 +43,10 @@ reasons! {
     UnknownUnicast = "unknown-unicast",
     /// A flood had no other port to go to.
     NoFloodPort = "no-flood-port",
+    /// No other port of the bridge domain has asked for the multicast group, and none leads to a router.
+    NoListener = "no-listener",
+    /// The copy for control of what a host or router said about membership in groups found nobody there.
+    Membership = "membership",
     /// The frame is larger than the MTU of the port it should leave by.
     TooBig = "too-big",
     /// No packet buffer was free.

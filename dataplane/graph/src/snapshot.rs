@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicU64;
 use crossbeam::queue::ArrayQueue;
 use ipnet::IpNet;
 use paceline_buf::Packet;
-use paceline_tables::{Fib4, Fib6, MacTable};
+use paceline_tables::{Fib4, Fib6, MacTable, MulticastTable};
 use paceline_wire::ethernet::Mac;
 
 use crate::adjacency::Adjacencies;
@@ -252,6 +252,8 @@ pub struct Bridge {
     pub members: Vec<u16>,
     /// Ethernet addresses of known hosts, for which nobody needs to be asked.
     pub neighbours: Arc<HashMap<IpAddr, Mac>>,
+    /// Who has asked for which multicast group, if that is overheard; else groups are flooded.
+    pub multicast: Option<Arc<MulticastTable>>,
     /// What became of source addresses.
     pub counters: Arc<BridgeCounters>,
 }
@@ -267,6 +269,7 @@ impl Bridge {
             unknown_unicast: UnknownUnicast::Drop,
             members: Vec::new(),
             neighbours: Arc::default(),
+            multicast: None,
             counters: Arc::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! `l2-bridge`: learns where the source is and finds where the destination is.
 //!
 //! Next: the output arc of the destination's port; `l2-flood` for group addresses and unknown destinations, by way of
-//! `neighbour-suppress` in a bridge that knows hosts.
+//! `neighbour-suppress` in a bridge that knows hosts, and of `l2-multicast` for IP groups in one that listens who is in them.
 //!
 //! Cost: two passes over the vector. The first reads both addresses (the only touch of the packet) and prefetches their
 //! buckets; the second finds them there, so that a table in the third-level cache costs its bandwidth, not its latency. A
@@ -115,7 +115,8 @@ impl L2Bridge {
                     Ok(found) => (port, out) = found,
                     Err(reason) => {
                         destination = Key::NONE.destination;
-                        *hop = reason.map_or_else(|| flood(bridge), |reason| refuse(packet, reason));
+                        *hop = reason
+                            .map_or_else(|| many(bridge, key.destination), |reason| refuse(packet, reason));
                         continue;
                     }
                 }
@@ -140,7 +141,9 @@ impl L2Bridge {
             let bridge = snapshot.bridges.get(packet.domain as usize).map_or("?", |b| &b.name);
             let (source, destination) = (key.source, key.destination);
             let rx = snapshot.name(packet.rx);
-            if *hop == hop::L2_FLOOD || *hop == hop::NEIGHBOUR_SUPPRESS {
+            if *hop == hop::L2_MULTICAST {
+                cx.trace(packet, format_args!("{bridge}: {source} on {rx}; {destination} is a group"));
+            } else if *hop == hop::L2_FLOOD || *hop == hop::NEIGHBOUR_SUPPRESS {
                 cx.trace(packet, format_args!("{bridge}: {source} on {rx}; {destination} goes to all ports"));
             } else {
                 let tx = snapshot.name(packet.tx);
@@ -181,9 +184,15 @@ fn may_leave(packet: &Packet, zone: Zone, port: u16, out: L2Out) -> Result<(), R
     Ok(())
 }
 
+/// Where frames go that are not for one port.
+#[cold]
+fn many(bridge: &Bridge, destination: Mac) -> Hop {
+    if bridge.multicast.is_some() && destination.is_ip_group() { hop::L2_MULTICAST } else { flood(bridge) }
+}
+
 /// Where frames to all ports go.
 #[cold]
-fn flood(bridge: &Bridge) -> Hop {
+pub(crate) fn flood(bridge: &Bridge) -> Hop {
     if bridge.neighbours.is_empty() { hop::L2_FLOOD } else { hop::NEIGHBOUR_SUPPRESS }
 }
 

@@ -5,7 +5,7 @@
 //! Cost: per port a new head of up to 256 bytes; what lies behind is shared by reference.
 
 use paceline_buf::{Packet, Vector};
-use paceline_graph::{Context, Node, Reason};
+use paceline_graph::{Bridge, Context, Node, Reason};
 
 use crate::l2_size::fits;
 
@@ -23,17 +23,33 @@ impl Node for L2Flood {
     }
 }
 
-fn flood(cx: &mut Context<'_>, mut packet: Packet) {
-    let snapshot = cx.snapshot;
-    let Some(bridge) = snapshot.bridges.get(packet.domain as usize) else {
+fn flood(cx: &mut Context<'_>, packet: Packet) {
+    let Some(bridge) = cx.snapshot.bridges.get(packet.domain as usize) else {
         return cx.drop(packet, Reason::NoBridge);
     };
-    let outs = &snapshot.l2_out[..];
+    if let Err(packet) = replicate(cx, packet, bridge, "of its ports", bridge.members.iter().copied()) {
+        cx.drop(packet, Reason::NoFloodPort);
+    }
+}
+
+/// Sends a packet to some ports: to each of them, but the one that it came from, those that are kept apart from that, and those that
+/// it is too long for. `which`: what they are to the bridge, for traces.
+///
+/// # Errors
+/// The packet itself, if it goes to none.
+pub(crate) fn replicate(
+    cx: &mut Context<'_>,
+    mut packet: Packet,
+    bridge: &Bridge,
+    which: &str,
+    ports: impl Iterator<Item = u16>,
+) -> Result<(), Packet> {
+    let outs = &cx.snapshot.l2_out[..];
     let own = outs.get(packet.rx as usize).copied().unwrap_or_default();
     packet.feature = 0;
     // The one that gets the original: known only when the next one is found, or none is.
     let mut waiting = None;
-    for &member in &bridge.members {
+    for member in ports {
         let Some(out) = outs.get(member as usize) else { continue };
         if member == packet.rx || own.zone.apart(out.zone) {
             continue;
@@ -56,9 +72,10 @@ fn flood(cx: &mut Context<'_>, mut packet: Packet) {
     match waiting {
         Some((port, hop)) => {
             packet.tx = port;
-            cx.trace(&packet, format_args!("{}: a copy to each of its ports", bridge.name));
+            cx.trace(&packet, format_args!("{}: a copy to each {which}", bridge.name));
             cx.send(packet, hop);
+            Ok(())
         }
-        None => cx.drop(packet, Reason::NoFloodPort),
+        None => Err(packet),
     }
 }

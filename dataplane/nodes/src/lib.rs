@@ -21,6 +21,7 @@ mod icmp_error;
 mod ip4_fragment;
 mod l2_bridge;
 mod l2_flood;
+mod l2_multicast;
 mod l2_size;
 mod mirror;
 mod mss_clamp;
@@ -56,6 +57,7 @@ pub use icmp_error::IcmpError;
 pub use ip4_fragment::Ip4Fragment;
 pub use l2_bridge::L2Bridge;
 pub use l2_flood::L2Flood;
+pub use l2_multicast::L2Multicast;
 pub use mirror::Mirror;
 pub use mss_clamp::MssClamp;
 pub use nat::{NatFamily, Translate};
@@ -163,6 +165,8 @@ nodes! {
     TCP_COALESCE = 33: Coalesce::<Tcp>::default(), "tcp-coalesce";
     /// Joins datagrams of tunnels for a port that takes super-packets.
     UDP_COALESCE = 34: Coalesce::<Tunnelled>::default(), "udp-coalesce";
+    /// Sends multicast groups where they were asked for.
+    L2_MULTICAST = 35: L2Multicast::default(), "l2-multicast";
 }
 
 /// The features that an interface uses, which decide its arcs.

@@ -33,7 +33,7 @@ impl Node for StormControl {
                 station if unknown.is_some() && is_unknown(cx.snapshot, packet, station) => unknown,
                 _ => return Ok(()),
             };
-            let passes = limit.as_ref().is_none_or(|limit| limit.passes(now, 1));
+            let passes = limit.as_ref().is_none_or(|limit| limit.passes(now, packet.total_len()));
             if passes { Ok(()) } else { Err(Reason::Storm) }
         });
     }

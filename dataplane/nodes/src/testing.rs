@@ -87,6 +87,7 @@ impl Rig {
             unknown_unicast: UnknownUnicast::Flood,
             members,
             neighbours: Arc::default(),
+            multicast: None,
             counters: Arc::new(BridgeCounters::default()),
         });
         (self.snapshot.bridges.len() - 1) as u16

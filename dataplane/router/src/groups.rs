@@ -109,7 +109,7 @@ impl Groups {
 
     /// Takes in a packet, from its IP header on, that an interface received.
     pub fn input(&mut self, now: Duration, interface: u16, packet: &[u8]) {
-        let (Some(link), Some(Query { dialect, group, within })) =
+        let (Some(link), Some(Query { dialect, group, within, .. })) =
             (self.links.get_mut(&interface), membership::query(packet))
         else {
             return;

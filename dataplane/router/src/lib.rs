@@ -3,6 +3,7 @@
 //! - [`neighbour`]: who has which address on a link; packets that wait for it; the switch's own addresses, claimed and defended.
 //! - [`answer`]: replies to those who ask for the switch's addresses, or for what it stands in for.
 //! - [`groups`]: the multicast groups that the switch is in, told to routers and snooping switches.
+//! - [`snooping`]: the multicast groups that hosts behind bridges are in, as those overhear it.
 //! - [`local`]: packets for the switch itself: echo, refusals, reassembly; and `ping`.
 //!
 //! All of it is plain state. Time is an argument (a `Duration` since any fixed moment), frames and packets are slices, and
@@ -17,6 +18,7 @@ mod heard;
 mod interface;
 pub mod local;
 pub mod neighbour;
+pub mod snooping;
 
 pub use frame::Frame;
 pub use heard::{Ask, Fault, Heard, Tell};

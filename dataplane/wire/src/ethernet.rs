@@ -68,6 +68,12 @@ impl Mac {
         self.0 & 1 << 40 != 0
     }
 
+    /// Whether IP groups have it: 01:00:5e:00:00:00 to 01:00:5e:7f:ff:ff (RFC 1112 §6.4), or 33:33:… (RFC 2464 §7).
+    #[inline]
+    pub const fn is_ip_group(self) -> bool {
+        self.0 >> 32 == 0x3333 || self.0 >> 23 == 0x0100_5e00_0000 >> 23
+    }
+
     /// Whether it is one of 01:80:c2:00:00:00 to :0f, which bridges do not forward (IEEE 802.1Q §8.6.3).
     #[inline(always)]
     pub const fn is_link_local_control(self) -> bool {
@@ -182,6 +188,10 @@ mod tests {
         let mut group = [0xff; 16];
         group[12..].copy_from_slice(&[1, 2, 3, 4]);
         assert_eq!(Mac::of_group_v6(&group).to_string(), "33:33:01:02:03:04");
+        assert!(Mac::of_group_v6(&group).is_ip_group() && Mac::of_group_v4([239, 0x81, 2, 3]).is_ip_group());
+        for other in [0x0100_5e80_0000, 0x0180_c200_000e, 0x0033_3300_0000] {
+            assert!(!Mac(other).is_ip_group() && !Mac::BROADCAST.is_ip_group());
+        }
         assert!(!Mac::of_group_v6(&group).is_station() && !Mac(0).is_station() && Mac(1).is_station());
     }
 

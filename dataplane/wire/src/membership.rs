@@ -3,6 +3,9 @@
 //!
 //! A host here wants all sources of its groups, or none; so reports have records without sources.
 
+#[path = "membership_parse.rs"]
+mod parse;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -13,6 +16,7 @@ use crate::ethernet::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, HEADER_LEN, Mac, hal
 use crate::icmpv6;
 use crate::ipv4::{Ipv4Header, MIN_LEN, fill_checksum};
 use crate::ipv6::{self, Ipv6Header, UNSPECIFIED};
+pub use parse::{Heard, Kind, Records, hear, is_of_link, kind};
 
 /// IP protocol number of IGMP.
 pub const IGMP: u8 = 2;
@@ -28,8 +32,13 @@ const ROUTER_ALERT_V6: [u8; 8] = [icmpv6::PROTOCOL, 0, 5, 2, 0, 0, 1, 0];
 /// Of routing protocols, as reports are sent (RFC 3376 §4).
 const INTERNETWORK_CONTROL: u8 = 0xc0;
 
+/// Losses of one message that are made good, and seconds between two general questions: the RFCs' defaults.
+const ROBUSTNESS: u8 = 2;
+const INTERVAL_S: u8 = 125;
+
 /// Message types.
 const QUERY_V4: u8 = 0x11;
+const REPORT_IGMP_1: u8 = 0x12;
 const REPORT_IGMP_2: u8 = 0x16;
 const LEAVE_IGMP: u8 = 0x17;
 const REPORT_IGMP_3: u8 = 0x22;
@@ -68,6 +77,9 @@ pub struct Query {
     pub group: Option<IpAddr>,
     /// Within what time it wants the answer.
     pub within: Duration,
+    /// Whether who does not answer is in the group no more: it asks for one group, whatever the source, and not only for others to
+    /// hear (RFC 3376 §6.6.1: the flag S).
+    pub is_last: bool,
 }
 
 /// Whether a packet, from its IP header on, may be one of these messages. What it says is for [`query`] to check.
@@ -84,27 +96,13 @@ pub fn is_membership(packet: &[u8]) -> bool {
 /// Reads a question, from its IP header on; `None` of anything else, and of one that is not to be believed (RFC 3376 §4.1, RFC 3810
 /// §5.1): its checksum is wrong, it may have come by a router, or it is cut off.
 pub fn query(packet: &[u8]) -> Option<Query> {
-    if let Some(header) = Ipv4Header::read(packet) {
-        let len = header.payload_len(packet.len())?;
-        let message = &packet[header.header_len()..][..len];
-        let is_fine = header.protocol == IGMP && header.part().is_none() && header.ttl == 1;
-        return if is_fine { query_v4(message) } else { None };
-    }
-    let header = Ipv6Header::read(packet)?;
-    let len = header.payload_len(packet.len())?;
-    let packet = &packet[..ipv6::HEADER_LEN + len];
-    let found = ipv6::transport(packet).filter(|found| found.protocol == icmpv6::PROTOCOL)?;
-    let message = &packet[found.offset..];
-    let is_fine = header.hop_limit == 1 && ipv6::is_link_local(&header.source) && found.part.is_none();
-    if is_fine && icmpv6::sum(header, message).finish() == 0 { query_v6(message) } else { None }
+    let message = parse::message(packet)?;
+    parse::query_of(message.source, message.bytes)
 }
 
 fn query_v4(message: &[u8]) -> Option<Query> {
     let (fixed, rest) = message.split_first_chunk::<8>()?;
     let [QUERY_V4, code, _, _, group @ ..] = *fixed else { return None };
-    if Sum::of(message).finish() != 0 {
-        return None;
-    }
     // Without a time it is of the first version, which waits ten seconds (RFC 2236 §4).
     let tenths = match (rest.len(), code) {
         (0, 0) => 100,
@@ -116,6 +114,7 @@ fn query_v4(message: &[u8]) -> Option<Query> {
         dialect: if rest.is_empty() { Dialect::Old } else { Dialect::New },
         group: (!group.is_unspecified()).then_some(group.into()),
         within: Duration::from_millis(u64::from(tenths) * 100),
+        is_last: !group.is_unspecified() && is_last(rest),
     })
 }
 
@@ -131,7 +130,13 @@ fn query_v6(message: &[u8]) -> Option<Query> {
         dialect: if rest.is_empty() { Dialect::Old } else { Dialect::New },
         group: (!group.is_unspecified()).then_some(group.into()),
         within: Duration::from_millis(millis.into()),
+        is_last: !group.is_unspecified() && is_last(rest),
     })
+}
+
+/// Whether a question has neither the flag S nor sources, by what stands behind its group. One in the old words has neither.
+fn is_last(rest: &[u8]) -> bool {
+    rest.is_empty() || rest[0] & 8 == 0 && half(rest, 2) == Some(0)
 }
 
 /// A time as the newer versions write it: a number, or, with the highest of `bits` set, one with an exponent of three bits (RFC 3376
@@ -197,6 +202,11 @@ fn write_v4(
             (to, &mut message[..8])
         }
     };
+    frame_v4(mac, source, to, message, out)
+}
+
+/// Writes the frame around a message, whose checksum is filled in.
+fn frame_v4(mac: Mac, source: Ipv4Addr, to: [u8; 4], message: &mut [u8], out: &mut [u8]) -> Option<usize> {
     let sum = Sum::of(message).finish();
     message[2..4].copy_from_slice(&sum.to_be_bytes());
     let front = MIN_LEN + ROUTER_ALERT_V4.len();
@@ -241,6 +251,11 @@ fn write_v6(
             (to, &mut message[..24])
         }
     };
+    frame_v6(mac, source, to, message, out)
+}
+
+/// As [`frame_v4`].
+fn frame_v6(mac: Mac, source: Ipv6Addr, to: [u8; 16], message: &mut [u8], out: &mut [u8]) -> Option<usize> {
     let mut sum = pseudo_v6(&source.octets(), &to, icmpv6::PROTOCOL, message.len() as u32);
     sum.add(message);
     message[2..4].copy_from_slice(&sum.finish().to_be_bytes());
@@ -255,6 +270,39 @@ fn write_v6(
     ip[ipv6::HEADER_LEN..front].copy_from_slice(&ROUTER_ALERT_V6);
     ip[front..].copy_from_slice(message);
     Some(len)
+}
+
+/// Writes the frame by which a switch with these addresses asks who is in a group, or in which ones, in the words of IGMPv3 and MLDv2,
+/// and returns its length, at most [`MAX_LEN`]. Its answer is wanted within a time of up to 12.7 s, in tenths of a second. `None`
+/// if the addresses are of different versions of IP, or `out` is shorter.
+pub fn ask(
+    mac: Mac,
+    source: IpAddr,
+    group: Option<IpAddr>,
+    within: Duration,
+    out: &mut [u8],
+) -> Option<usize> {
+    let millis = within.as_millis().min(12_700) as u16;
+    match (source, group.unwrap_or(unspecified(source))) {
+        (IpAddr::V4(source), IpAddr::V4(group)) => {
+            let mut message = [0; 12];
+            (message[0], message[1]) = (QUERY_V4, (millis / 100) as u8);
+            message[4..8].copy_from_slice(&group.octets());
+            (message[8], message[9]) = (ROBUSTNESS, INTERVAL_S);
+            let to = if group.is_unspecified() { [224, 0, 0, 1] } else { group.octets() };
+            frame_v4(mac, source, to, &mut message, out)
+        }
+        (IpAddr::V6(source), IpAddr::V6(group)) => {
+            let mut message = [0; 28];
+            message[0] = QUERY_V6;
+            message[4..6].copy_from_slice(&millis.to_be_bytes());
+            message[8..24].copy_from_slice(&group.octets());
+            (message[24], message[25]) = (ROBUSTNESS, INTERVAL_S);
+            let to = if group.is_unspecified() { crate::ndp::ALL_NODES } else { group.octets() };
+            frame_v6(mac, source, to, &mut message, out)
+        }
+        _ => None,
+    }
 }
 
 /// The address that nothing has yet, of a version.

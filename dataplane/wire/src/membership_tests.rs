@@ -135,7 +135,12 @@ fn questions_are_read_and_others_are_not_believed() {
     ] {
         let packet = asked(v6, code, group, new);
         let dialect = if new { Dialect::New } else { Dialect::Old };
-        let want = Query { dialect, group: group.map(ip), within: Duration::from_millis(millis) };
+        let want = Query {
+            dialect,
+            group: group.map(ip),
+            within: Duration::from_millis(millis),
+            is_last: group.is_some(),
+        };
         assert_eq!(query(&packet), Some(want), "{packet:02x?}");
         for at in 0..packet.len() {
             let mut wrong = packet.clone();
@@ -153,9 +158,42 @@ fn questions_are_read_and_others_are_not_believed() {
     assert_eq!(unspecified(ip("ff15::1")), ip("::"));
 }
 
+/// What a switch asks is what hosts read, and what those answer is what the switch reads.
+#[test]
+fn a_switch_and_its_hosts_understand_each_other() {
+    for (asker, host, group) in [("0.0.0.0", "192.0.2.1", "239.1.2.3"), ("fe80::9", "fe80::1", "ff15::7")] {
+        for about in [None, Some(ip(group))] {
+            let mut out = [0; MAX_LEN];
+            let within = Duration::from_secs(10);
+            let len = ask(HOST, ip(asker), about, within, &mut out).expect("room");
+            let packet = &out[HEADER_LEN..len];
+            let want = Query { dialect: Dialect::New, group: about, within, is_last: about.is_some() };
+            assert_eq!((query(packet), kind(packet)), (Some(want), Some(Kind::Query)));
+            let Some(Heard::Query { query, source }) = hear(packet) else { panic!("no question") };
+            assert_eq!((query, source), (want, ip(asker)));
+        }
+        for dialect in [Dialect::Old, Dialect::New] {
+            for (say, heard) in
+                [(Say::Join, Say::Member), (Say::Member, Say::Member), (Say::Leave, Say::Leave)]
+            {
+                let frame = said(host, group, say, dialect);
+                let Some(Heard::Report(records)) = hear(&frame[HEADER_LEN..]) else { panic!("no report") };
+                assert_eq!(records.collect::<Vec<_>>(), [(ip(group), heard)]);
+                assert_eq!(kind(&frame[HEADER_LEN..]), Some(Kind::Report));
+            }
+        }
+    }
+    // Of IPv6 only those who are on the link, or have no address yet, say something.
+    assert!(hear(&said("2001:db8::1", "ff15::7", Say::Join, Dialect::New)[HEADER_LEN..]).is_none());
+    assert!(hear(&said("::", "ff15::7", Say::Join, Dialect::New)[HEADER_LEN..]).is_some());
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_safe(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
-        let _ = (query(&bytes), is_membership(&bytes));
+        let _ = (query(&bytes), is_membership(&bytes), kind(&bytes));
+        if let Some(Heard::Report(records)) = hear(&bytes) {
+            prop_assert!(records.count() <= bytes.len());
+        }
     }
 }

@@ -1,15 +1,17 @@
 //! From bridges in names to domains in numbers: one domain for a VLAN-unaware bridge, one for each VLAN of another.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use paceline_graph::{Bridge, BridgeCounters, NO_DOMAIN, VlanPort, Zone};
-use paceline_tables::MacTable;
+use paceline_router::snooping::Listener;
+use paceline_tables::{MacTable, MulticastTable};
 use paceline_wire::ethernet::Mac;
 
 use crate::numbers::Numbers;
-use crate::spec::{BridgeSpec, VlanSpec};
+use crate::routing::mac_of;
+use crate::spec::{BridgeSpec, SnoopingSpec, VlanSpec};
 
 /// A domain as it lives on between two configurations.
 #[derive(Clone)]
@@ -25,7 +27,14 @@ pub(crate) struct Domain {
     members: Vec<u16>,
     /// Hosts whose addresses are known. One value for all snapshots that it is the same in.
     neighbours: Arc<HashMap<IpAddr, Mac>>,
+    /// Who is in which multicast group, if it listens.
+    multicast: Option<Arc<MulticastTable>>,
+    /// The address that it asks from for groups, if it does.
+    querier: Option<Mac>,
 }
+
+/// Most multicast groups that a domain knows. What more there are is flooded.
+const GROUPS: u32 = 1024;
 
 /// What VLAN-aware domains know.
 static NOBODY: BTreeMap<IpAddr, Mac> = BTreeMap::new();
@@ -98,6 +107,7 @@ impl Domains {
                 domain.members.clone_from(&members);
                 let mut domain = domain.with(spec.mac_age_s, statics);
                 domain.know(if vlan.is_none() { &spec.neighbours } else { &NOBODY });
+                domain.listen(name, spec.snooping);
                 numbers.insert(vlan, number);
                 if list.len() <= usize::from(number) {
                     list.resize(usize::from(number) + 1, vacant.clone());
@@ -110,6 +120,7 @@ impl Domains {
                     unknown_unicast: spec.unknown_unicast,
                     members,
                     neighbours: Arc::clone(&domain.neighbours),
+                    multicast: domain.multicast.clone(),
                     counters: Arc::clone(&domain.counters),
                 };
                 self.known.insert(key, domain);
@@ -151,6 +162,18 @@ impl Domains {
         }
     }
 
+    /// Domains that listen who is in which multicast group, by their numbers.
+    pub(crate) fn listeners(&self) -> BTreeMap<u16, Listener> {
+        let listener = |domain: &Domain| {
+            Some(Listener {
+                table: Arc::clone(domain.multicast.as_ref()?),
+                members: domain.members.iter().copied().collect::<BTreeSet<_>>(),
+                querier: domain.querier,
+            })
+        };
+        self.known.values().filter_map(|domain| Some((domain.number, listener(domain)?))).collect()
+    }
+
     /// Lets a second pass for numbers that rest: see [`Numbers::second`].
     pub(crate) fn rest(&mut self) {
         self.numbers.second();
@@ -183,6 +206,30 @@ impl Domain {
             statics: Vec::new(),
             members: Vec::new(),
             neighbours: Arc::default(),
+            multicast: None,
+            querier: None,
+        }
+    }
+
+    /// The number that packets and snapshots have for it.
+    pub(crate) fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// Whether it listens.
+    pub(crate) fn multicast(&self) -> Option<&MulticastTable> {
+        self.multicast.as_deref()
+    }
+
+    fn listen(&mut self, bridge: &str, snooping: Option<SnoopingSpec>) {
+        self.querier = snooping.filter(|snooping| snooping.querier).map(|_| mac_of(bridge));
+        if snooping.is_none() {
+            self.multicast = None;
+        } else if self.multicast.is_none() {
+            self.multicast = MulticastTable::new(GROUPS).map(Arc::new);
+            if self.multicast.is_none() {
+                tracing::error!(bridge, "no memory for multicast groups: they are flooded");
+            }
         }
     }
 
@@ -258,6 +305,7 @@ mod tests {
             unknown_unicast: UnknownUnicast::Flood,
             members: members.iter().map(|(n, v)| ((*n).to_string(), member(v))).collect(),
             static_macs: vec![(7, "p1".into(), None)],
+            snooping: None,
             neighbours: BTreeMap::new(),
         };
         BTreeMap::from([("br".to_string(), spec)])

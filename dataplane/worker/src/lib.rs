@@ -25,12 +25,12 @@ pub use idle::{Mode, WakeUp};
 pub use routing::{PingError, PingRequest, PingTicket};
 pub use spec::{
     BridgeSpec, FilterSpec, GuardSpec, InterfaceSpec, LearnPeers, MatchSpec, MemberSpec, OverSpec, PathSpec,
-    PolicerSpec, PolicySpec, RouteSpec, RoutedSpec, RuleSpec, SessionSpec, StormSpec, TierSpec, Topology,
-    TunnelSpec, Verdict, VlanSpec, VrfSpec,
+    PolicerSpec, PolicySpec, RouteSpec, RoutedSpec, RuleSpec, SessionSpec, SnoopingSpec, StormSpec, TierSpec,
+    Topology, TunnelSpec, Verdict, VlanSpec, VrfSpec,
 };
 pub use view::{
     BridgeView, DropView, FilterView, FlowEventView, FlowSessionView, FlowsView, InterfaceView, MacView,
-    NatSessionView, NatView, NeighbourView, NodeView, PingView, RouteView, RuleView, TunnelView, VrfView,
-    WorkerView,
+    MulticastView, NatSessionView, NatView, NeighbourView, NodeView, PingView, RouteView, RuleView,
+    StormView, TunnelView, VrfView, WorkerView,
 };
 pub use worker::{Handover, Link, Turn, Worker, WorkerCounters};

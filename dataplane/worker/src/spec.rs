@@ -211,9 +211,18 @@ pub struct BridgeSpec {
     pub members: BTreeMap<String, MemberSpec>,
     /// Addresses with a fixed place: (address in the low 48 bits, interface, VLAN if the bridge has any).
     pub static_macs: Vec<(u64, String, Option<u16>)>,
+    /// Whether it listens who is in which multicast group; else groups are flooded.
+    pub snooping: Option<SnoopingSpec>,
     /// Ethernet addresses of known hosts. Questions for them (ARP, neighbour discovery) of VLAN-unaware members are answered in place
     /// of a flood.
     pub neighbours: BTreeMap<IpAddr, Mac>,
+}
+
+/// How a bridge listens who is in which multicast group (RFC 4541).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SnoopingSpec {
+    /// Whether it asks itself where no router does.
+    pub querier: bool,
 }
 
 /// How an interface is in a bridge.

@@ -104,6 +104,23 @@ pub struct WorkerView {
     pub handed_off: u64,
 }
 
+/// What a port of a bridge domain is to multicast.
+#[derive(Clone, Debug, Serialize)]
+pub struct MulticastView {
+    /// Bridge.
+    pub bridge: String,
+    /// VLAN, if the bridge has any.
+    pub vlan: Option<u16>,
+    /// The group that somebody behind the port is in; none: it leads to a router, which all groups go to.
+    pub group: Option<String>,
+    /// `member`, or `router` and the version of IP: `router4`, `router6`.
+    pub role: &'static str,
+    /// Interface.
+    pub interface: String,
+    /// Seconds for which it is so if nothing more is heard.
+    pub left_s: u64,
+}
+
 /// One bridge domain.
 #[derive(Clone, Debug, Serialize)]
 pub struct BridgeView {
@@ -115,6 +132,12 @@ pub struct BridgeView {
     pub members: Vec<String>,
     /// Addresses known.
     pub macs: usize,
+    /// Whether it listens who is in which multicast group.
+    pub snooping: bool,
+    /// Multicast groups known.
+    pub groups: usize,
+    /// Times that somebody joined a group for which there was no place: that one is flooded.
+    pub groups_refused: u64,
     /// Most addresses it takes.
     pub mac_limit: u32,
     /// Seconds until an address is forgotten, 0 for never.
@@ -294,6 +317,21 @@ pub struct FilterView {
     pub bytes: usize,
     /// Its rules in their order, with the ends of tiers and of the policy, which are named `default`.
     pub rules: Vec<RuleView>,
+}
+
+/// How many frames of a kind may come in by an interface.
+#[derive(Clone, Debug, Serialize)]
+pub struct StormView {
+    /// Interface.
+    pub interface: String,
+    /// `broadcast`, `multicast` or `unknown-unicast`.
+    pub kind: &'static str,
+    /// How many a second.
+    pub frames: u32,
+    /// Frames that were dropped.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// A rule of a policy.

@@ -84,6 +84,7 @@ fn bridge(members: &[(&str, VlanSpec)]) -> BridgeSpec {
         unknown_unicast: UnknownUnicast::Flood,
         members: members.iter().map(|(name, vlan)| ((*name).to_string(), member(vlan))).collect(),
         static_macs: Vec::new(),
+        snooping: None,
         neighbours: BTreeMap::new(),
     }
 }

@@ -91,6 +91,7 @@ fn topology(tunnels: Vec<(&str, TunnelSpec)>) -> Topology {
         unknown_unicast: UnknownUnicast::Flood,
         members: members.into_iter().map(|name| (name.to_string(), member(name))).collect(),
         static_macs: Vec::new(),
+        snooping: None,
         neighbours: [].into(),
     };
     let routed = RoutedSpec {

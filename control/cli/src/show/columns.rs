@@ -18,6 +18,7 @@ pub fn of(what: What) -> (&'static [Column], &'static str) {
         What::Interfaces => (INTERFACES, "no interfaces"),
         What::Bridges => (BRIDGES, "no bridges"),
         What::Macs => (MACS, "no addresses"),
+        What::Groups => (GROUPS, "no groups: no bridge listens, or nothing was heard"),
         What::Nat => (NAT, "no address translation"),
         What::Tunnels => (TUNNELS, "no tunnels"),
         What::Vrfs => (VRFS, "no routing tables"),
@@ -55,6 +56,7 @@ const BRIDGES: &[Column] = &[
     number("age", |row| format!("{} s", row["mac_age_s"])),
     text("learn", field!("learn")),
     text("unknown", field!("unknown_unicast")),
+    text("groups", |row| if row["snooping"] == true { plain(&row["groups"]) } else { "all".into() }),
     number("moved", field!("moved")),
     number("refused", field!("refused")),
 ];
@@ -66,6 +68,15 @@ const MACS: &[Column] = &[
     text("interface", field!("interface")),
     text("kind", |row| if row["is_static"] == true { "static" } else { "learned" }.into()),
     number("age", |row| if row["is_static"] == true { "-".into() } else { format!("{} s", row["age_s"]) }),
+];
+
+const GROUPS: &[Column] = &[
+    text("bridge", field!("bridge")),
+    text("vlan", field!("vlan")),
+    text("group", |row| row["group"].as_str().unwrap_or("*").into()),
+    text("role", field!("role")),
+    text("interface", field!("interface")),
+    number("left", |row| format!("{} s", row["left_s"])),
 ];
 
 const TUNNELS: &[Column] = &[
@@ -114,7 +125,10 @@ const FILTERS: &[Column] = &[
     text("direction", field!("direction")),
     text("tier", |row| row["tier"].as_str().filter(|tier| !tier.is_empty()).unwrap_or("-").into()),
     text("rule", field!("rule")),
-    text("action", field!("action")),
+    text("action", |row| match row["limit"].as_u64() {
+        Some(limit) => format!("{} {limit}/s", plain(&row["action"])),
+        None => plain(&row["action"]),
+    }),
     number("packets", field!("packets")),
     number("bytes", field!("bytes")),
 ];

@@ -20,6 +20,7 @@ pub async fn show(client: &Client, show: Show) -> Result<(), Fail> {
         What::Interfaces => "/v1/interfaces",
         What::Bridges => "/v1/bridges",
         What::Macs => "/v1/macs",
+        What::Groups => "/v1/groups",
         What::Nat => "/v1/nat",
         What::Tunnels => "/v1/tunnels",
         What::Vrfs => "/v1/vrfs",

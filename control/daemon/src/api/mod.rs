@@ -50,6 +50,7 @@ pub fn router(switch: Arc<Switch>) -> Router {
         .route("/interfaces", get(show::interfaces))
         .route("/bridges", get(show::bridges))
         .route("/macs", get(show::macs))
+        .route("/groups", get(show::groups))
         .route("/tunnels", get(show::tunnels))
         .route("/vrfs", get(show::vrfs))
         .route("/routes", get(show::routes))

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use paceline_worker::{
-    BridgeView, DropView, FlowSessionView, InterfaceView, MacView, NatSessionView, NatView, NeighbourView,
-    NodeView, RouteView, VrfView, WorkerView,
+    BridgeView, DropView, FlowSessionView, InterfaceView, MacView, MulticastView, NatSessionView, NatView,
+    NeighbourView, NodeView, RouteView, VrfView, WorkerView,
 };
 
 use super::views::{
@@ -40,6 +40,10 @@ pub async fn bridges(State(switch): Shared) -> Json<Vec<BridgeView>> {
 
 pub async fn macs(State(switch): Shared) -> Json<Vec<MacView>> {
     Json(switch.engine(|engine| engine.macs(None)))
+}
+
+pub async fn groups(State(switch): Shared) -> Json<Vec<MulticastView>> {
+    Json(switch.engine(|engine| engine.multicast()))
 }
 
 pub async fn tunnels(State(switch): Shared) -> Json<Vec<TunnelRow>> {

@@ -160,9 +160,12 @@ pub struct FilterRuleView {
     pub tier: String,
     /// The rule; `default` is the end of its tier.
     pub rule: String,
-    /// `permit`, `deny`, `reject` or `pass`.
+    /// `permit`, `deny`, `reject` or `pass`; `limit` of a kind of frames that storm control limits.
     pub action: &'static str,
-    /// Packets that it decided about, at all interfaces with the same policy. Of flows that are remembered, the first.
+    /// Of what storm control limits: frames a second.
+    pub limit: Option<u32>,
+    /// Packets that it decided about, at all interfaces with the same policy. Of flows that are remembered, the first; of a limit,
+    /// those that it dropped.
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -180,10 +183,23 @@ pub fn filters(switch: &Switch) -> Vec<FilterRuleView> {
             tier: rule.tier.clone(),
             rule: rule.name.clone(),
             action: rule.action,
+            limit: None,
             packets: rule.packets,
             bytes: rule.bytes,
         }));
     }
+    rows.extend(switch.engine(|engine| engine.storms()).into_iter().map(|storm| FilterRuleView {
+        interface: storm.interface,
+        direction: "input",
+        policy: "storm".into(),
+        stateful: false,
+        tier: "storm".into(),
+        rule: storm.kind.into(),
+        action: "limit",
+        limit: Some(storm.frames),
+        packets: storm.packets,
+        bytes: storm.bytes,
+    }));
     rows
 }
 

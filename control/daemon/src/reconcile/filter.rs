@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use paceline_model::policy::IcmpKind;
-use paceline_model::{Desired, DesiredFilter, Guard, Interval, ListRule, PortName, Rate, RuleList, Verdict};
+use paceline_model::{
+    Desired, DesiredFilter, Guard, Interval, ListRule, PortName, Rate, RuleList, Storm, Verdict,
+};
 use paceline_worker::{
-    FilterSpec, GuardSpec, MatchSpec, PolicerSpec, PolicySpec, RuleSpec, TierSpec, Verdict as Engine,
+    FilterSpec, GuardSpec, MatchSpec, PolicerSpec, PolicySpec, RuleSpec, StormSpec, TierSpec,
+    Verdict as Engine,
 };
 
 use super::topology::mac;
@@ -53,7 +56,7 @@ pub fn filters(desired: &Desired, made: &mut Made) -> BTreeMap<String, FilterSpe
         guard: filter.guard.as_ref().map(guard),
         police_input: filter.police_input.map(police),
         police_output: filter.police_output.map(police),
-        storm: None,
+        storm: filter.storm.map(storm),
         dscp: filter.dscp,
         mirror: filter.mirror.as_ref().map(ToString::to_string),
     };
@@ -74,6 +77,10 @@ fn uses_identities(filter: &DesiredFilter) -> bool {
 
 fn police(rate: Rate) -> PolicerSpec {
     PolicerSpec { rate: rate.bits, burst: rate.burst }
+}
+
+fn storm(Storm { broadcast, multicast, unknown_unicast }: Storm) -> StormSpec {
+    StormSpec { broadcast, multicast, unknown: unknown_unicast }
 }
 
 fn guard(guard: &Guard) -> GuardSpec {
@@ -177,7 +184,7 @@ mod tests {
     #[test]
     fn lists_in_a_rule_are_written_out() {
         let text = r#"
-            port = [{ name = "p", kind = "null", input_acl = ["a"], stateful = true, rate = "1mbit", dscp = "ef" }]
+            port = [{ name = "p", kind = "null", input_acl = ["a"], stateful = true, rate = "1mbit", dscp = "ef", storm = { broadcast = 9, unknown_unicast = 7 } }]
             group = [{ name = "office", prefixes = ["192.0.2.0/24", "2001:db8::/64"] }]
             [[acl]]
             name = "a"
@@ -207,6 +214,7 @@ mod tests {
         assert_eq!((rules[4].action, rules[4].log), (Engine::Reject, true));
         assert_eq!(filter.police_input, Some(PolicerSpec { rate: 1_000_000, burst: 131_072 }));
         assert_eq!((filter.dscp, filter.police_output), (Some(46), filter.police_input));
+        assert_eq!(filter.storm, Some(StormSpec { broadcast: Some(9), multicast: None, unknown: Some(7) }));
         assert!(groups(&desired).is_empty());
     }
 }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use paceline_graph::{NatConfig, NatLimits, NatMapping, SessionTimeouts, UnknownUnicast};
-use paceline_model::config::{self, Nat, StaticMac, UnknownUnicast as Configured};
+use paceline_model::config::{self, Nat, Snooping, StaticMac, UnknownUnicast as Configured};
 use paceline_model::{
     Desired, DesiredBridge, DesiredInterface, DesiredTunnel, MacAddr, Membership, Over, Path, Route,
     VlanMode, VrfName,
 };
 use paceline_wire::ethernet::Mac;
 use paceline_worker::{
-    BridgeSpec, InterfaceSpec, LearnPeers, MemberSpec, OverSpec, PathSpec, RouteSpec, RoutedSpec, Topology,
-    TunnelSpec, VlanSpec, VrfSpec,
+    BridgeSpec, InterfaceSpec, LearnPeers, MemberSpec, OverSpec, PathSpec, RouteSpec, RoutedSpec,
+    SessionSpec, SnoopingSpec, Topology, TunnelSpec, VlanSpec, VrfSpec,
 };
 
 use super::filter::{self, Made};
@@ -50,7 +50,7 @@ pub fn topology(desired: &Desired, told: &Told, made: &mut Made) -> Topology {
             .collect(),
         filters: filter::filters(desired, made),
         groups: filter::groups(desired),
-        ..Topology::default()
+        sessions: SessionSpec { limit: desired.sessions.limit, ..SessionSpec::default() },
     }
 }
 
@@ -170,6 +170,11 @@ fn bridge(bridge: &DesiredBridge) -> BridgeSpec {
         },
         members,
         static_macs: bridge.static_macs.iter().map(static_mac).collect(),
+        snooping: match bridge.snooping {
+            Snooping::Off => None,
+            Snooping::On => Some(SnoopingSpec { querier: false }),
+            Snooping::Querier => Some(SnoopingSpec { querier: true }),
+        },
         neighbours: bridge.neighbours.iter().map(|(address, at)| (*address, mac(*at))).collect(),
     }
 }

@@ -10,7 +10,7 @@ use super::field;
 use crate::options::link;
 use crate::policy::peer::{self, PeerError};
 use crate::policy::{IcmpKind, IpProtocol, Traffic};
-use crate::{AclName, GroupName, Guard, Interval, MacAddr, PortName, RuleName, VlanId};
+use crate::{AclName, GroupName, Guard, Interval, MacAddr, PortName, RuleName, Storm, VlanId};
 
 /// An access control list: rules of which the first that holds decides. Where none of the lists of an interface holds for an
 /// IP packet, it is dropped.
@@ -86,6 +86,8 @@ pub struct Filters {
     pub rate: Option<BitRate>,
     /// Bytes at once; none: as much as comes in 50 ms, at least 128 KiB.
     pub burst: Option<Bytes>,
+    /// How many frames a second may come in of what bridges flood (storm control).
+    pub storm: Option<Storm>,
     /// The code point that packets get which come in.
     pub dscp: Option<Dscp>,
     /// The port that a copy of whatever comes in or leaves is sent to.
@@ -94,8 +96,8 @@ pub struct Filters {
 
 impl Filters {
     /// The fields, of which a port's are taken apart from those of its kind.
-    pub(super) const FIELDS: [&str; 8] =
-        ["input_acl", "output_acl", "stateful", "guard", "rate", "burst", "dscp", "mirror"];
+    pub(super) const FIELDS: [&str; 9] =
+        ["input_acl", "output_acl", "stateful", "guard", "rate", "burst", "storm", "dscp", "mirror"];
 }
 
 /// What becomes of packets for which a rule of a list holds.

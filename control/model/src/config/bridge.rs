@@ -23,6 +23,9 @@ pub struct Bridge {
     /// What happens to frames for an address it does not know.
     #[serde(default)]
     pub unknown_unicast: UnknownUnicast,
+    /// Whether it listens who is in which multicast group.
+    #[serde(default)]
+    pub snooping: Snooping,
     /// Addresses that are not learned.
     #[serde(default)]
     pub static_macs: Vec<StaticMac>,
@@ -40,6 +43,7 @@ impl Bridge {
             mac_age_s: mac_age_s(),
             learn: true,
             unknown_unicast: UnknownUnicast::default(),
+            snooping: Snooping::default(),
             static_macs: Vec::new(),
             members: Vec::new(),
         }
@@ -68,6 +72,32 @@ pub enum UnknownUnicast {
     Flood,
     /// They are dropped and counted.
     Drop,
+}
+
+/// Whether a bridge listens who is in which multicast group (IGMP and MLD snooping, RFC 4541), to send groups there alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Snooping {
+    /// Groups are flooded.
+    #[default]
+    Off,
+    /// It listens. Groups are flooded all the same as long as no router asks who is in them.
+    On,
+    /// It listens, and asks itself where no router does.
+    Querier,
+}
+
+impl std::str::FromStr for Snooping {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "off" => Ok(Self::Off),
+            "on" => Ok(Self::On),
+            "querier" => Ok(Self::Querier),
+            _ => Err(()),
+        }
+    }
 }
 
 /// An address that is not learned, never ages and never moves.

@@ -17,7 +17,7 @@ where
 }
 
 /// The same for a number that may be absent.
-pub(super) fn maybe_between<'de, D, T, const MIN: u64, const MAX: u64>(
+pub(crate) fn maybe_between<'de, D, T, const MIN: u64, const MAX: u64>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error>
 where

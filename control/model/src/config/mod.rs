@@ -30,10 +30,11 @@ use crate::policy::file::Group;
 use crate::{Attach, DesiredFilter, IfName, PortName, VrfName};
 
 pub use acl::{Acl, AclRule, BitRate, Bytes, Dscp, Filters};
-pub use bridge::{Bridge, Member, StaticMac, UnknownUnicast};
+pub use bridge::{Bridge, Member, Snooping, StaticMac, UnknownUnicast};
 pub use check::Host;
 pub use error::{ConfigError, Problem};
 pub use interface::{Interface, InterfaceError, Neighbour, On};
+pub(crate) use limits::maybe_between;
 pub use nat::{Nat, NatMapping};
 pub use port::{Afxdp, Packet, Pcap, Port, PortKind, Replay, Tap, XdpMode};
 pub use route::{Action, StaticRoute, StaticRoutes, Vrf};
@@ -58,6 +59,8 @@ pub struct Config {
     pub buffers: Buffers,
     /// `[workers]`
     pub workers: Workers,
+    /// `[sessions]`
+    pub sessions: Sessions,
     /// `[docker]`
     pub docker: Docker,
     /// `[api]`
@@ -239,6 +242,21 @@ pub struct Api {
 impl Default for Api {
     fn default() -> Self {
         Self { socket: "/run/paceline/api.sock".into() }
+    }
+}
+
+/// How filters with a memory keep connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sessions {
+    /// Most connections that each worker remembers, of IPv4 and as many of IPv6, 1 to 4194304.
+    #[serde(deserialize_with = "limits::between::<_, _, 1, 4_194_304>")]
+    pub limit: u32,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { limit: 65_536 }
     }
 }
 

@@ -47,7 +47,7 @@ impl Config {
 }
 
 /// Names of the sections.
-const SECTIONS: &str = "buffers, workers, docker, api, state, port, bridge, vrf, interface, route, nat, uplink, vxlan, group and acl";
+const SECTIONS: &str = "buffers, workers, sessions, docker, api, state, port, bridge, vrf, interface, route, nat, uplink, vxlan, group and acl";
 
 fn read(document: DeTable<'_>, problems: &mut Vec<Problem>) -> Config {
     let mut config = Config::default();
@@ -55,6 +55,7 @@ fn read(document: DeTable<'_>, problems: &mut Vec<Problem>) -> Config {
         match key.get_ref().as_ref() {
             "buffers" => set(&mut config.buffers, value, problems),
             "workers" => set(&mut config.workers, value, problems),
+            "sessions" => set(&mut config.sessions, value, problems),
             "docker" => set(&mut config.docker, value, problems),
             "api" => set(&mut config.api, value, problems),
             "state" => set(&mut config.state, value, problems),

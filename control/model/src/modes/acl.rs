@@ -37,6 +37,7 @@ fn filter(config: &Config, filters: &Filters) -> DesiredFilter {
         guard: filters.guard.clone(),
         police_input: rate,
         police_output: rate,
+        storm: filters.storm,
         dscp: filters.dscp.map(|dscp| dscp.0),
         mirror: filters.mirror.clone(),
     }

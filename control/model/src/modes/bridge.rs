@@ -10,7 +10,8 @@ use crate::{
 
 /// Adds the bridge of `network`, the ports of its joined endpoints, and its leg with this address.
 pub(super) fn add(network: &Network, model: &Model, mac: MacAddr, desired: &mut Desired) {
-    let mut bridge = configured::bridge(&Bridge::new(network.bridge.clone()));
+    let own = Bridge { snooping: network.options.snooping, ..Bridge::new(network.bridge.clone()) };
+    let mut bridge = configured::bridge(&own);
     for endpoint in model.endpoints_of(&network.id) {
         if let Some(port) = port(network, endpoint) {
             let membership = Membership { isolated: !network.options.icc, ..Membership::default() };

@@ -48,6 +48,7 @@ pub(super) fn bridge(bridge: &Bridge) -> DesiredBridge {
         mac_age_s: bridge.mac_age_s,
         learn: bridge.learn,
         unknown_unicast: bridge.unknown_unicast,
+        snooping: bridge.snooping,
         static_macs: bridge.static_macs.clone(),
         neighbours: BTreeMap::new(),
         members: bridge.members.iter().map(|member| (member.port.clone(), membership(member))).collect(),

@@ -7,6 +7,7 @@ use crate::{Config, Desired, DesiredFilter, Endpoint, Guard, Model};
 
 /// Adds it, to interfaces that are there.
 pub(super) fn add(config: &Config, model: &Model, desired: &mut Desired) {
+    desired.sessions = config.sessions;
     super::acl::add(config, desired);
     let compiled = compile(&model.policies(), &Parties::of(model));
     desired.identities = compiled.identities;
@@ -36,6 +37,7 @@ fn link(model: &Model, endpoint: &Endpoint) -> DesiredFilter {
         guard: asked.port_security.unwrap_or(true).then(guard),
         police_input: asked.rate,
         police_output: asked.rate,
+        storm: asked.storm,
         dscp: asked.dscp,
         mirror: asked.mirror,
         ..DesiredFilter::default()

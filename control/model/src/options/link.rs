@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Given, OptionError};
-use crate::{PortName, Rate};
+use crate::storm::StormError;
+use crate::{PortName, Rate, Storm};
 
 /// Names of the options.
-pub(super) const NAMES: [&str; 5] = ["port_security", "rate", "burst", "dscp", "mirror"];
+pub(super) const NAMES: [&str; 6] = ["port_security", "rate", "burst", "dscp", "mirror", "storm"];
 /// The lowest rate, in bits a second.
 const MIN_RATE: u64 = 8000;
 /// The highest rate, in bits a second.
@@ -36,6 +37,9 @@ pub struct LinkOptions {
     /// `mirror=`: the port that copies are sent to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mirror: Option<PortName>,
+    /// `storm=`: how many frames a second may be sent of what the bridge floods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storm: Option<Storm>,
 }
 
 impl LinkOptions {
@@ -52,6 +56,7 @@ impl LinkOptions {
             rate: self.rate.or(network.rate),
             dscp: self.dscp.or(network.dscp),
             mirror: self.mirror.clone().or_else(|| network.mirror.clone()),
+            storm: self.storm.or(network.storm),
         }
     }
 
@@ -85,6 +90,7 @@ impl LinkOptions {
                 |text| text.parse().ok(),
                 "the name of a port of the configuration",
             )?,
+            storm: given.one(&["storm"], |text| text.parse().ok(), &StormError.to_string())?,
         })
     }
 }
@@ -224,9 +230,15 @@ mod tests {
             let options = pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
             LinkOptions::parse(&options).map_err(|error| error.to_string())
         };
-        let link =
-            parse(&[("rate", "10mbit"), ("dscp", "ef"), ("port_security", "false"), ("mirror", "span")])
-                .unwrap();
+        let link = parse(&[
+            ("rate", "10mbit"),
+            ("dscp", "ef"),
+            ("port_security", "false"),
+            ("mirror", "span"),
+            ("storm", "broadcast=9"),
+        ])
+        .unwrap();
+        assert_eq!(link.storm, Some(Storm { broadcast: Some(9), ..Storm::default() }));
         assert_eq!(link.rate, Some(Rate { bits: 10_000_000, burst: 131_072 }));
         assert_eq!((link.dscp, link.port_security), (Some(46), Some(false)));
         assert_eq!(
@@ -236,6 +248,11 @@ mod tests {
         assert_eq!(
             parse(&[("rate", "fast")]).unwrap_err(),
             "option rate=\"fast\": must be a rate from 8kbit to 1tbit, as 100mbit or 1gbit (as tc writes them)"
+        );
+        assert_eq!(
+            parse(&[("storm", "broadcast=0")]).unwrap_err(),
+            "option storm=\"broadcast=0\": must be frames a second from 1 to 100000000, \
+             as in broadcast=500,multicast=1000,unknown_unicast=1000"
         );
         let network = LinkOptions { dscp: Some(1), port_security: Some(true), ..LinkOptions::default() };
         let both = link.over(&network);

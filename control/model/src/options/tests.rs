@@ -30,6 +30,7 @@ fn all_options() {
         ("uplink", "host"),
         ("labels", "role=db,env=prod"),
         ("dscp", "ef"),
+        ("snooping", "querier"),
     ]);
     let expected = NetworkOptions {
         mode: Mode::Bridge,
@@ -43,6 +44,7 @@ fn all_options() {
         uplink: None,
         overlay: None,
         labels: "env=prod,role=db".parse().unwrap(),
+        snooping: Snooping::Querier,
         link: LinkOptions { dscp: Some(46), ..LinkOptions::default() },
     };
     assert_eq!(parsed.unwrap(), expected);
@@ -96,6 +98,12 @@ fn each_error_names_option_value_and_what_is_right() {
         ("icc", "yes", "true or false"),
         ("gateway_mode", "nat-unprotected", "nat, routed or isolated"),
         ("host_binding", "eth0", "an address of the host, as 192.0.2.1"),
+        ("snooping", "true", "off, on or querier"),
+        (
+            "storm",
+            "500",
+            "frames a second from 1 to 100000000, as in broadcast=500,multicast=1000,unknown_unicast=1000",
+        ),
         ("uplink", "eth 0", "host or the device of an [[uplink]] of the configuration"),
     ] {
         let error = parse(&[(name, value)]).unwrap_err();
@@ -123,6 +131,7 @@ fn state_has_what_is_not_the_default() {
         gateway_ipv6: GatewayMode::Routed,
         host_binding: "192.0.2.1".parse().ok(),
         uplink: "eth0".parse().ok(),
+        snooping: Snooping::On,
         ..NetworkOptions::default()
     };
     let json = serde_json::to_string(&all).unwrap();

@@ -25,7 +25,7 @@ pub use config::{
 pub use flows::{FlowCounters, FlowEvent, FlowLog, FlowTable, Flows, JUDGED, LEFT};
 pub use groups::{GroupTable, Groups, MAX_IDENTITY};
 pub use guard::{Guard, GuardError};
-pub use policer::Policer;
+pub use policer::{Policer, StormLimit};
 /// Making policers of what is configured.
 pub mod policers {
     pub use super::policer::{check, storm};
@@ -73,7 +73,7 @@ pub struct Filter {
     /// How much may come in, and leave.
     pub policers: [Option<Arc<Policer>>; 2],
     /// How many frames to all, to groups and to unknown stations may come in.
-    pub storm: Option<Arc<[Option<Policer>; 3]>>,
+    pub storm: Option<Arc<[Option<StormLimit>; 3]>>,
     /// The code point that packets get which come in.
     pub dscp: Option<u8>,
     /// The interface that copies are sent out of.

@@ -71,13 +71,41 @@ pub fn check(spec: PolicerSpec) -> Result<(), String> {
     Ok(())
 }
 
-/// Limits of broadcasts, of multicasts and of frames to unknown stations. Each frame counts as one byte of a policer.
-pub fn storm(spec: StormSpec) -> [Option<Policer>; 3] {
+/// A limit of frames, and what it kept out.
+#[derive(Debug)]
+pub struct StormLimit {
+    policer: Policer,
+    /// Frames and bytes that were dropped. Any worker adds to them.
+    dropped: [AtomicU64; 2],
+}
+
+impl StormLimit {
+    /// Whether a frame of some bytes may pass at a moment (TSC); if so, it has.
+    #[inline]
+    pub fn passes(&self, now: u64, bytes: usize) -> bool {
+        // Each frame counts as one byte.
+        let passes = self.policer.passes(now, 1);
+        if !passes {
+            self.dropped[0].fetch_add(1, Relaxed);
+            self.dropped[1].fetch_add(bytes as u64, Relaxed);
+        }
+        passes
+    }
+
+    /// Frames and bytes that were dropped.
+    pub fn dropped(&self) -> (u64, u64) {
+        (self.dropped[0].load(Relaxed), self.dropped[1].load(Relaxed))
+    }
+}
+
+/// Limits of broadcasts, of multicasts and of frames to unknown stations.
+pub fn storm(spec: StormSpec) -> [Option<StormLimit>; 3] {
     // A tenth of a second at once, and at least one.
     let limit =
         |frames: u32| PolicerSpec { rate: 8 * u64::from(frames), burst: u64::from(frames / 10).max(1) };
-    [spec.broadcast, spec.multicast, spec.unknown]
-        .map(|frames| frames.map(|frames| Policer::new(limit(frames))))
+    [spec.broadcast, spec.multicast, spec.unknown].map(|frames| {
+        frames.map(|frames| StormLimit { policer: Policer::new(limit(frames)), dropped: Default::default() })
+    })
 }
 
 fn cycles(price: u64, bytes: u64) -> u64 {

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use ipnet::IpNet;
 use paceline_graph::filter::{
     Filter, FilterError, FlowTable, Flows, GroupTable, Guard, MAX_IDENTITY, Policer, Policy, SessionSpec,
-    policers,
+    StormLimit, policers,
 };
 use paceline_graph::{SessionClass, SessionClock};
 use paceline_nodes::Features;
@@ -16,7 +16,9 @@ use paceline_tables::{Address, RouteError};
 
 use super::{Engine, EngineError};
 use crate::spec::{FilterSpec, PolicySpec, Topology, VlanSpec};
-use crate::view::{FilterView, FlowEventView, FlowSessionView, FlowsView, RuleView, protocol_name};
+use crate::view::{
+    FilterView, FlowEventView, FlowSessionView, FlowsView, RuleView, StormView, protocol_name,
+};
 
 /// Policies as they are wanted, and compiled.
 type Policies = Vec<(Arc<PolicySpec>, Arc<Policy>)>;
@@ -43,7 +45,7 @@ pub(super) struct Filtering {
     groups: BTreeMap<String, GroupTable>,
     guards: BTreeMap<String, Arc<Guard>>,
     policers: BTreeMap<(String, bool), Arc<Policer>>,
-    storms: BTreeMap<String, Arc<[Option<Policer>; 3]>>,
+    storms: BTreeMap<String, Arc<[Option<StormLimit>; 3]>>,
     flows: Option<Arc<Flows>>,
 }
 
@@ -283,6 +285,27 @@ impl Engine {
                     bytes: policy.bytes(),
                     rules: policy.rules().iter().enumerate().map(rule).collect(),
                 });
+            }
+        }
+        views
+    }
+
+    /// What storm control lets in by each interface that has it, and what it kept out.
+    pub fn storms(&self) -> Vec<StormView> {
+        let mut views = Vec::new();
+        for (interface, limits) in &self.filtering.storms {
+            let Some(spec) = self.filtering.filters.get(interface).and_then(|spec| spec.storm) else {
+                continue;
+            };
+            let kinds = [
+                ("broadcast", spec.broadcast),
+                ("multicast", spec.multicast),
+                ("unknown-unicast", spec.unknown),
+            ];
+            for ((kind, frames), limit) in kinds.into_iter().zip(&**limits) {
+                let (Some(frames), Some(limit)) = (frames, limit) else { continue };
+                let (packets, bytes) = limit.dropped();
+                views.push(StormView { interface: interface.clone(), kind, frames, packets, bytes });
             }
         }
         views

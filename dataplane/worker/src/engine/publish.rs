@@ -22,6 +22,11 @@ fn bridge_end(leg: &str) -> String {
 
 const BRIDGE_END: &str = "/bridge";
 
+/// The routed leg that a bridge's end is of, or the name itself.
+pub(super) fn leg_of_end(name: &str) -> &str {
+    name.strip_suffix(BRIDGE_END).unwrap_or(name)
+}
+
 /// Whether this is the name of a bridge's end.
 pub(super) fn is_bridge_end(name: &str) -> bool {
     name.ends_with(BRIDGE_END)
@@ -64,6 +69,7 @@ impl Engine {
         for bridge in &mut bridges {
             bridge.members.retain(|member| !ends.contains(member));
         }
+        self.routing().listen(self.domains.listeners());
         self.bridges = BTreeMap::new();
         for (name, bridge) in &specs {
             self.bridges.extend(bridge.members.keys().filter_map(|m| Some((index(m)?, name.clone()))));

@@ -3,6 +3,7 @@
 mod announce;
 mod faults;
 mod filters;
+mod multicast;
 mod routing;
 mod tunnels;
 
@@ -37,6 +38,7 @@ fn topology(members: &[&str]) -> Topology {
         unknown_unicast: UnknownUnicast::Flood,
         members: members.iter().map(|m| ((*m).to_string(), MemberSpec::default())).collect(),
         static_macs: Vec::new(),
+        snooping: None,
         neighbours: BTreeMap::new(),
     };
     Topology { interfaces, bridges: BTreeMap::from([("br".to_string(), spec)]), ..Topology::default() }

@@ -8,14 +8,17 @@ use ipnet::IpNet;
 use paceline_buf::PoolStats;
 use paceline_graph::{Count, Drops, InterfaceCounters, Reason, UnknownUnicast};
 use paceline_ports::LinkState;
+use paceline_router::snooping::Role;
 use paceline_sys::cpu::tsc_hz;
+use paceline_tables::MulticastTable;
 
-use super::publish::is_bridge_end;
+use super::publish::{is_bridge_end, leg_of_end};
 use super::{Attached, Engine};
 use crate::idle::Mode;
 use crate::routing::Server;
 use crate::view::{
-    BridgeView, DropView, InterfaceView, MacView, NeighbourView, NodeView, RouteView, VrfView, WorkerView,
+    BridgeView, DropView, InterfaceView, MacView, MulticastView, NeighbourView, NodeView, RouteView, VrfView,
+    WorkerView,
 };
 
 impl Engine {
@@ -111,6 +114,31 @@ impl Engine {
         views
     }
 
+    /// Who is in which multicast group, in all bridge domains that listen.
+    pub fn multicast(&self) -> Vec<MulticastView> {
+        let mut views = Vec::new();
+        let routing = self.routing();
+        for ((name, vlan), domain) in self.domains.iter() {
+            for (role, port, left) in routing.overheard(domain.number()) {
+                let (role, group) = match role {
+                    Role::Member(group) => ("member", Some(group.to_string())),
+                    Role::Router { is_ipv6: false } => ("router4", None),
+                    Role::Router { is_ipv6: true } => ("router6", None),
+                };
+                let interface = self.interfaces.get(port as usize).and_then(Option::as_ref);
+                views.push(MulticastView {
+                    bridge: name.clone(),
+                    vlan: *vlan,
+                    group,
+                    role,
+                    interface: interface.map_or_else(|| "?".into(), |i| leg_of_end(&i.name).to_string()),
+                    left_s: left.as_secs(),
+                });
+            }
+        }
+        views
+    }
+
     /// All bridge domains.
     pub fn bridges(&self) -> Vec<BridgeView> {
         let mut views = Vec::new();
@@ -123,6 +151,9 @@ impl Engine {
                 vlan: *vlan,
                 members: members.map(|(name, _)| name.clone()).collect(),
                 macs: domain.macs.len(),
+                snooping: domain.multicast().is_some(),
+                groups: domain.multicast().map_or(0, MulticastTable::len),
+                groups_refused: self.routing().groups_refused(domain.number()),
                 mac_limit: spec.mac_limit,
                 mac_age_s: spec.mac_age_s,
                 learn: spec.learn,

@@ -10,6 +10,7 @@ mod lines;
 mod neighbours;
 mod ping;
 mod serve;
+mod snooping;
 mod strangers;
 mod table;
 mod thread;
@@ -27,6 +28,7 @@ use paceline_router::Frame;
 use paceline_router::groups::Groups;
 use paceline_router::local::Local;
 use paceline_router::neighbour::{Action, Neighbours, Settings};
+use paceline_router::snooping::{Question, Snooping};
 
 use crate::numbers::Numbers;
 use change::Missing;
@@ -83,6 +85,10 @@ pub(crate) struct Routing {
     /// The switch as a host, by number of the table.
     locals: BTreeMap<u16, Local>,
     groups: Groups,
+    /// Who is in which multicast group, in bridges that listen.
+    snooping: Snooping,
+    /// What these ask, and is still to be sent.
+    questions: Vec<Question>,
     strangers: Strangers,
     pings: Pings,
     /// Words of stations that are still to be said, each with the station's interface.
@@ -113,6 +119,8 @@ impl Routing {
             actions: Vec::new(),
             locals: BTreeMap::new(),
             groups: Groups::new(RandomState::new().hash_one(0)),
+            snooping: Snooping::default(),
+            questions: Vec::new(),
             strangers: Strangers::default(),
             pings: Pings::default(),
             words: Vec::new(),

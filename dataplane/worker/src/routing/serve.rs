@@ -34,6 +34,9 @@ impl Routing {
         if packet.reason == Reason::UnknownPeer as u16 {
             return self.stranger(packet, way);
         }
+        if packet.reason == Reason::Membership as u16 {
+            return self.overhear(now, packet, way);
+        }
         let ethertype = ethernet::ethertype(packet.data());
         if ethertype == Some(ETHERTYPE_ARP) || is_discovery(packet.data()) {
             let (rx, lines) = (packet.rx, &self.lines);
@@ -109,9 +112,12 @@ impl Routing {
         self.act(now, way);
         self.serve_words(way);
         self.serve_groups(now, way);
+        self.serve_snooping(now, way);
         self.serve_strangers(way);
         let locals = self.locals.values().filter_map(Local::next_deadline);
-        locals.chain(self.neighbours.next_deadline()).chain(self.groups.next_deadline()).min()
+        let others =
+            [self.neighbours.next_deadline(), self.groups.next_deadline(), self.snooping.next_deadline()];
+        locals.chain(others.into_iter().flatten()).min()
     }
 
     fn serve_words(&mut self, way: &mut Way) {

@@ -16,6 +16,7 @@ cases![
     only_its_own_addresses,
     port_security_can_be_off,
     a_rate_is_kept,
+    a_storm_is_kept_out,
     copies_go_to_the_mirror,
     lists_of_the_file,
     wrong_lists_are_told,
@@ -95,6 +96,46 @@ fn a_rate_is_kept(engine: &Engine) {
     });
     switch.await_that("packets beyond the rate are dropped", |switch| switch.dropped(&port, "policed") > 0);
     assert!(switch.dropped(&port, "policed") < 100, "some pass: {}", switch.show("drops"));
+}
+
+fn a_storm_is_kept_out(engine: &Engine) {
+    let (a, b) = (Host::new(), Host::new());
+    let storm = "storm = { broadcast = 100 }";
+    let ports = tap("p1", &a, storm) + &tap("p2", &b, "") + &bridge("", &[("p1", ""), ("p2", "")]);
+    let switch = Switch::serving(engine, &ports);
+    a.address("p1", "10.0.0.1/24");
+    b.address("p2", "10.0.0.2/24");
+    // Both know each other from here on, and ask nobody.
+    a.reaches("10.0.0.2");
+    Place::host(&a).inside(|| {
+        let socket = std::net::UdpSocket::bind("10.0.0.1:0").expect("inside");
+        socket.set_broadcast(true).expect("it may");
+        for _ in 0..200 {
+            let _ = socket.send_to(&[0; 100], "10.0.0.255:9");
+        }
+    });
+    switch.await_that("a storm is kept out", |switch| switch.dropped("p1", "storm") > 0);
+    a.reaches("10.0.0.2");
+    let filters = switch.show("filters");
+    let rows = filters.as_array().expect("rows");
+    let row = rows.iter().find(|row| row["interface"] == "p1").expect("the port's");
+    assert_eq!(
+        (&row["rule"], &row["action"], row["limit"].as_u64()),
+        (&"broadcast".into(), &"limit".into(), Some(100))
+    );
+    assert!(row["packets"].as_u64().is_some_and(|packets| (1..200).contains(&packets)), "{filters}");
+    // A container says how much by an option of its network.
+    let network = switch.network(&[&SUBNET[..], &["--opt", "storm=broadcast=7,multicast=100"]].concat());
+    let container = network.run(&[]);
+    let port = endpoint_port(&switch, &container.link("eth0", "address"));
+    let filters = switch.show("filters");
+    let limits: Vec<_> =
+        filters.as_array().into_iter().flatten().filter(|row| row["interface"] == *port).collect();
+    assert_eq!(
+        limits.iter().map(|row| row["limit"].as_u64()).collect::<Vec<_>>(),
+        [Some(7), Some(100)],
+        "{filters}"
+    );
 }
 
 fn copies_go_to_the_mirror(engine: &Engine) {

@@ -11,6 +11,7 @@ mod frames;
 mod gateways;
 mod harness;
 mod lifecycle;
+mod multicast;
 mod nat;
 mod neighbours;
 mod networks;
@@ -63,6 +64,7 @@ pub fn all() -> impl Iterator<Item = Named> {
         ("bad_input", bad_input::CASES),
         ("operator", operator::CASES),
         ("bridging", bridging::CASES),
+        ("multicast", multicast::CASES),
         ("files", files::CASES),
         ("devices", devices::CASES),
         ("frames", frames::CASES),

@@ -99,7 +99,7 @@ fn everything_can_be_shown(engine: &Engine) {
         let first = if json.is_array() { &json[0] } else { &json };
         assert!(first.as_object().is_some_and(|fields| fields.len() > 2), "{what}: {json}");
     }
-    for what in ["networks", "endpoints"] {
+    for what in ["networks", "endpoints", "groups"] {
         assert_eq!(switch.show(what), serde_json::json!([]), "{what}");
         assert!(switch.cli(["show", what]).ok().contains("no "), "{what}");
     }

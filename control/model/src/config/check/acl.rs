@@ -164,6 +164,9 @@ fn filters(
             format!("{}: guard: there can be {MAX_GUARDED} addresses and {MAX_GUARDED_MACS} MAC addresses at most", of())
         });
     }
+    checks.expect(!filters.storm.is_some_and(|storm| storm.is_empty()), at![section, index, "storm"], || {
+        format!("{}: storm: must limit broadcast, multicast or unknown_unicast", of())
+    });
     known_port(filters.mirror.as_ref(), at![section, index, "mirror"], of, config, checks);
     let own = filters.mirror.as_ref() == Some(name);
     checks.expect(!own, at![section, index, "mirror"], || format!("{}: mirror: must be another port", of()));

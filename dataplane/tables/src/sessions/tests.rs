@@ -59,6 +59,22 @@ fn the_sums_of_both_directions_cancel() {
     assert_eq!((there.flags(), there.state()), (2, state(1, 1)));
 }
 
+/// Whatever the seed: hosts or ports that follow one another, as those of one network and of one host do.
+#[test]
+fn neighbours_are_spread_by_any_seed() {
+    const FLOWS: u32 = 32_768;
+    let both = [|i| Tuple { source: i, ..flow(0) }, |i| Tuple { ports: i << 16, ..flow(0) }];
+    for seed in (0..300_u64).map(|n| n.wrapping_mul(0x5851_f42d_4c95_7f2d) ^ n << 17) {
+        for of in both {
+            // Groups as many flows fall into as those of a table at its limit.
+            let mut groups = [0; 256];
+            (0..FLOWS).for_each(|i| groups[(of(i).hash(seed) >> 56) as usize] += 1);
+            let most = groups.into_iter().max().unwrap_or_default();
+            assert!(most < 192, "{most} in a group of 128 by {seed:#x}");
+        }
+    }
+}
+
 /// As many sessions as the limit have a place, whatever their addresses, and not one more; all can be removed again.
 #[test]
 fn holds_its_limit_and_not_more() {

@@ -69,7 +69,7 @@ impl<F: NatFamily, const OUT: bool> Slow<F, OUT> {
         } else {
             after.source = side.address_of(flow.scope, flow.source).ok_or(Reason::NatNoPort)?;
             if has_ports(flow.protocol) {
-                self.pick_port(work, &mut after)?;
+                self.pick_port(cx, work, &mut after)?;
             }
             0
         };
@@ -117,7 +117,7 @@ impl<F: NatFamily, const OUT: bool> Slow<F, OUT> {
                 return Err(Reason::NatProtocol);
             }
             after.source = flow.destination;
-            self.pick_port(work, &mut after)?;
+            self.pick_port(cx, work, &mut after)?;
             flags |= TWICE;
         }
         begin(work, seen, &after, flags).map(Found::Session)
@@ -126,7 +126,12 @@ impl<F: NatFamily, const OUT: bool> Slow<F, OUT> {
     /// Gives a flow a source port from this worker's part: that which it has, if it is free, else the first free one from a
     /// random one on (RFC 6056 §3.3.2). Free is a port to which the remote end has no session. If none is, the longest unused
     /// session that makes way loses its port.
-    fn pick_port(&mut self, work: &Work<'_, F>, flow: &mut Tuple<F::Address>) -> Result<(), Reason> {
+    fn pick_port(
+        &mut self,
+        cx: &Context<'_>,
+        work: &Work<'_, F>,
+        flow: &mut Tuple<F::Address>,
+    ) -> Result<(), Reason> {
         let (first, count) = work.nat.ports.part(work.worker);
         let sessions = &work.table.sessions;
         let wish = u32::from(flow.source_port()).wrapping_sub(first.into());
@@ -138,7 +143,9 @@ impl<F: NatFamily, const OUT: bool> Slow<F, OUT> {
         for offset in wish.into_iter().chain(others) {
             let port = first.wrapping_add(offset as u16);
             set_source_port(flow, port);
-            if work.side.inward(flow.protocol, flow.source, port).is_some() {
+            let is_taken = work.side.inward(flow.protocol, flow.source, port).is_some()
+                || F::is_tunnel_s(&cx.snapshot.tunnels, flow);
+            if is_taken {
                 continue;
             }
             let Some(session) = sessions.find(&flow.reversed()) else { return Ok(()) };

@@ -1,7 +1,7 @@
 //! What is different between IPv4 and IPv6 in address translation.
 
 use paceline_graph::nat::{Nat, NatSide};
-use paceline_graph::{Hop, L3, Reason};
+use paceline_graph::{Hop, L3, Reason, TunnelEnds};
 use paceline_tables::{Address, Tuple};
 use paceline_wire::checksum::{Field, update, update_partial, update_udp};
 use paceline_wire::flow::{DCCP, Fault, Flow, Key, Kind, UDP_LITE};
@@ -28,6 +28,9 @@ pub trait NatFamily: Send {
 
     /// The interface's own address.
     fn own(l3: &L3) -> Option<Self::Address>;
+
+    /// Whether answers to a flow are for an end of tunnels, which gets them first.
+    fn is_tunnel_s(ends: &TunnelEnds, flow: &Tuple<Self::Address>) -> bool;
 
     /// The flow of a packet that is like most: whole TCP or UDP, no options or extensions. `None` of all others.
     fn plain(ip: &[u8]) -> Option<Tuple<Self::Address>>;

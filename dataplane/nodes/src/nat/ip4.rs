@@ -1,12 +1,12 @@
 //! What is IPv4's own in address translation (RFC 3022, RFC 5508).
 
 use paceline_graph::nat::{Nat, NatSide};
-use paceline_graph::{Hop, L3, Reason};
+use paceline_graph::{Hop, L3, Reason, TunnelEnds, TunnelKey};
 use paceline_tables::Tuple;
 use paceline_wire::checksum::{Field, update};
 use paceline_wire::flow::{Kind, extract_quoted_v4, extract_v4};
 use paceline_wire::rewrite::{rewrite_quoted_v4, rewrite_v4};
-use paceline_wire::{icmpv4, ipv4, mss, tcp};
+use paceline_wire::{icmpv4, ipv4, mss, tcp, udp};
 
 use super::family::{NatFamily, Seen, fault, key, least, seen, transport, tuple};
 use crate::{Ip4, Ip6, hop};
@@ -30,6 +30,11 @@ impl NatFamily for Ip4 {
 
     fn own(l3: &L3) -> Option<u32> {
         l3.address4.map(u32::from)
+    }
+
+    fn is_tunnel_s(ends: &TunnelEnds, flow: &Tuple<Self::Address>) -> bool {
+        let end = TunnelKey::new(0, flow.source, flow.scope, flow.source_port(), 0);
+        flow.protocol == udp::PROTOCOL && ends.v4().is_end(&end)
     }
 
     #[inline(always)]

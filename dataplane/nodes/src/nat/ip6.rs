@@ -1,12 +1,12 @@
 //! What is IPv6's own in address translation (the stateful kind: addresses and ports, as with IPv4).
 
 use paceline_graph::nat::{Nat, NatSide};
-use paceline_graph::{Hop, L3, Reason};
+use paceline_graph::{Hop, L3, Reason, TunnelEnds, TunnelKey};
 use paceline_tables::Tuple;
 use paceline_wire::checksum::Field;
 use paceline_wire::flow::{Kind, extract_quoted_v6, extract_v6};
 use paceline_wire::rewrite::{rewrite_quoted_v6, rewrite_v6};
-use paceline_wire::{icmpv6, ipv6, mss, tcp};
+use paceline_wire::{icmpv6, ipv6, mss, tcp, udp};
 
 use super::family::{NatFamily, Seen, fault, key, least, seen, transport, tuple};
 use crate::{Ip6, hop};
@@ -25,6 +25,11 @@ impl NatFamily for Ip6 {
 
     fn own(l3: &L3) -> Option<u128> {
         l3.address6.map(u128::from)
+    }
+
+    fn is_tunnel_s(ends: &TunnelEnds, flow: &Tuple<Self::Address>) -> bool {
+        let end = TunnelKey::new(0, flow.source, flow.scope, flow.source_port(), 0);
+        flow.protocol == udp::PROTOCOL && ends.v6().is_end(&end)
     }
 
     #[inline(always)]

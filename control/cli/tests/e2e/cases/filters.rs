@@ -150,13 +150,12 @@ fn a_storm_is_kept_out(engine: &Engine) {
     let container = network.run(&[]);
     let port = endpoint_port(&switch, &container.link("eth0", "address"));
     let filters = switch.show("filters");
-    let limits: Vec<_> =
-        filters.as_array().into_iter().flatten().filter(|row| row["interface"] == *port).collect();
-    assert_eq!(
-        limits.iter().map(|row| row["limit"].as_u64()).collect::<Vec<_>>(),
-        [Some(7), Some(100)],
-        "{filters}"
-    );
+    let action = |rule: &str| {
+        let mut rows = filters.as_array().into_iter().flatten();
+        rows.find(|row| row["interface"] == *port && row["rule"] == rule).map(|row| row["action"].clone())
+    };
+    let limits = ["storm-broadcast", "storm-multicast", "storm-unknown-unicast"].map(action);
+    assert_eq!(limits, [Some("at most 7 frames/s".into()), Some("at most 100 frames/s".into()), None]);
 }
 
 fn copies_go_to_the_mirror(engine: &Engine) {

@@ -1,5 +1,7 @@
 //! Flows that begin inside, by a mapping, and between two inside hosts.
 
+use paceline_graph::{Tunnel, TunnelEnds};
+
 use super::*;
 
 #[test]
@@ -44,6 +46,33 @@ fn ports_are_kept_where_they_are_free_and_shared_among_remote_ends() {
             // A port that is not among those that are given out.
             let moved = router.send(IN, "udp A:80 > R:53");
             assert!(moved.starts_with("1 udp N:1"), "{moved}");
+        },
+    );
+}
+
+#[test]
+fn the_port_of_tunnels_at_the_nat_s_address_is_theirs() {
+    both(
+        |_, _| (),
+        |router| {
+            let tunnel = Tunnel {
+                vni: 7,
+                vrf: 0,
+                local: address("N", router.is_v6),
+                remote: address("S", router.is_v6),
+                port: 1500,
+                origin: OUT,
+                origin_mac: Mac(OWN),
+                group: None,
+                ttl: None,
+                dscp: None,
+                checksum: false,
+                learns: false,
+            };
+            router.rig.snapshot.tunnels = TunnelEnds::new([(9, &tunnel)].into_iter());
+            let out = router.send(IN, "udp A:1500 > R:53");
+            assert!(out.starts_with("1 udp N:1") && !out.starts_with("1 udp N:1500 "), "{out}");
+            assert_eq!(router.send(IN, "tcp.syn A:1500 > R:53"), "1 tcp.syn N:1500 > R:53");
         },
     );
 }

@@ -304,6 +304,13 @@ async fn an_overlay_has_what_fits_its_underlay() {
         plugin.done(&call("CreateNetwork"), &network("n1", &options, "10.77.0.0/24")).await;
         assert_eq!(plugin.control.model().networks["n1"].options.mtu, 1450);
     }
+    // What happens to it between the look at it and the disk is seen before the answer.
+    plugin.control.set_underlay(Some(1500));
+    plugin.control.lose_underlay();
+    let other = json!({ "mode": "overlay", "vni": "44", "underlay": "192.0.2.1", "peers": "192.0.2.2" });
+    let error = plugin.refused(&call("CreateNetwork"), &network("n2", &other, "10.79.0.0/24")).await;
+    assert!(error.contains("underlay"), "{error}");
+    assert!(!plugin.control.model().networks.contains_key("n2"));
     let mut given = options.clone();
     given["mtu"] = json!("1450");
     for other in [network("n1", &given, "10.77.0.0/24"), network("n1", &options, "10.78.0.0/24")] {

@@ -45,10 +45,12 @@ impl Switch {
         let is_it = |port: &PublishedPort| {
             port.protocol == Protocol::Udp && port.host_port == at.port() && port.is_at(at.ip())
         };
-        self.model(|model| {
+        let published = self.model(|model| {
             let found = model.endpoints.values().find(|endpoint| held(model, endpoint).iter().any(is_it));
             found.map(|endpoint| endpoint.id.clone())
-        })
+        });
+        // One that is being published is held before it is in the model.
+        published.or_else(|| self.ports().holder(Protocol::Udp, Some(at.ip()), at.port()).cloned())
     }
 
     /// Gives back what is held for an endpoint.

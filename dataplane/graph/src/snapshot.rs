@@ -177,6 +177,12 @@ impl Zone {
         self.0 & (Zone::ISOLATED | Zone::INTERNAL) != 0
     }
 
+    /// Whether it is of a split-horizon group, as tunnels are, whose members do not hear each other here.
+    #[inline(always)]
+    pub const fn is_grouped(self) -> bool {
+        self.0 & 0xff != 0
+    }
+
     /// Whether nothing may pass between two interfaces: they are of one group, both isolated, or one is internal and the other
     /// one not open.
     #[inline(always)]

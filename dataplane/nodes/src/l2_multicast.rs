@@ -6,7 +6,10 @@
 //!
 //! Every port gets what is for the link's own protocols (224.0.0.0/24, ff02::/16: neighbour discovery is among them), what routers ask,
 //! and, as long as nobody asks, everything. What hosts answer goes to routers alone: another host that hears it might keep its own
-//! answer to itself (RFC 2236 §3).
+//! answer to itself (RFC 2236 §3). And to ports of split-horizon groups, as tunnels are: bridges behind these send to members behind
+//! each other directly, and so must know them, whichever of them the router is behind.
+//!
+//! A question from an isolated port is not told to control: who is isolated, too, does not hear it, and would be taken for silent.
 //!
 //! Cost: a look at the IP header and at the group's places in the table, four cache lines at most; per port a new head of up to 256
 //! bytes. Frames to stations and broadcasts do not come here.
@@ -54,12 +57,18 @@ fn forward(cx: &mut Context<'_>, packet: Packet, ports: &mut PortSet) {
             }
         }
         Kind::Query => {
-            let packet = overhear(cx, packet);
+            let zone = cx.snapshot.l2_out.get(usize::from(packet.rx)).map(|out| out.zone);
+            let is_heard_by_all = zone.is_some_and(|zone| !zone.is_guarded());
+            let packet = if is_heard_by_all { overhear(cx, packet) } else { packet };
             cx.send(packet, flood(bridge));
         }
         Kind::Report => {
             let is_ipv6 = ethertype(packet.data()) == Some(ETHERTYPE_IPV6);
             let is_for_routers = table.answers(is_ipv6, ports);
+            let is_grouped = |port: &&u16| {
+                cx.snapshot.l2_out.get(usize::from(**port)).is_some_and(|out| out.zone.is_grouped())
+            };
+            bridge.members.iter().filter(is_grouped).for_each(|port| ports.insert(*port));
             report(cx, packet, bridge, is_for_routers.then_some(&*ports));
         }
     }
@@ -99,7 +108,9 @@ fn report(cx: &mut Context<'_>, mut packet: Packet, bridge: &Bridge, ports: Opti
         match cx.cache.replicate(&mut packet) {
             Some(copy) => {
                 // What is sent to no port was told to control all the same.
-                if let Err(copy) = replicate(cx, copy, bridge, "port that leads to a router", ports.iter()) {
+                if let Err(copy) =
+                    replicate(cx, copy, bridge, "port that leads to a router or a bridge", ports.iter())
+                {
                     cx.cache.free(copy);
                 }
             }

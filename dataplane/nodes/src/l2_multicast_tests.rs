@@ -131,6 +131,36 @@ fn what_every_port_gets_is_flooded() {
 }
 
 #[test]
+fn answers_go_to_bridges_that_do_not_hear_each_other() {
+    for group in ["239.1.1.1", "ff3e::1"] {
+        let (mut rig, table) = rig();
+        let report = said(group, Say::Join, Dialect::New);
+        // The router is behind one tunnel; what is sent behind the other one must come here, too.
+        table.set_router(ip(group).is_ipv6(), 2, true);
+        for tunnel in [2, 3] {
+            rig.snapshot.l2_out[tunnel].zone = Zone::new(255, false);
+        }
+        assert_eq!(rig.ports(0, &report), [2, 3]);
+        assert_eq!(rig.ports(3, &report), [0_u16; 0]);
+        assert_eq!(overheard(&mut rig).len(), 2);
+    }
+}
+
+#[test]
+fn a_question_that_not_all_hear_is_not_told() {
+    for router in ["192.0.2.9", "fe80::9"] {
+        let (mut rig, _) = rig();
+        for isolated in [1, 2] {
+            rig.snapshot.l2_out[isolated].zone = Zone::new(0, true);
+        }
+        assert_eq!(rig.ports(1, &asked(router, None)), [0, 3]);
+        assert!(overheard(&mut rig).is_empty());
+        assert_eq!(rig.ports(0, &asked(router, None)), [1, 2, 3]);
+        assert_eq!(overheard(&mut rig).len(), 1);
+    }
+}
+
+#[test]
 fn answers_go_to_routers_and_questions_to_all() {
     for (group, router) in [("239.1.1.1", "192.0.2.9"), ("ff3e::1", "fe80::9")] {
         let (mut rig, table) = rig();

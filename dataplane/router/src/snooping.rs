@@ -23,7 +23,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use paceline_tables::MulticastTable;
-use paceline_wire::ethernet::Mac;
+use paceline_wire::ethernet::{HEADER_LEN, Mac};
+use paceline_wire::ipv4::Ipv4Header;
+use paceline_wire::ipv6::Ipv6Header;
 use paceline_wire::membership::{self, Heard, MAX_LEN};
 
 use domain::Domain;
@@ -34,14 +36,17 @@ const INTERVAL: Duration = Duration::from_secs(125);
 const RESPONSE: Duration = Duration::from_secs(10);
 /// Losses of one message that are made good.
 const ROBUSTNESS: u32 = 2;
-/// How long a host is in a group, and a port leads to a router, from the last word of it on.
+/// How long a host is in a group, and a port leads to a router, from the last word of it on, unless who asks takes longer from one question
+/// to the next.
 const MEMBER: Duration = INTERVAL.saturating_mul(ROBUSTNESS).saturating_add(RESPONSE);
-/// How long somebody asks, from his last question on ("other querier present interval").
+/// How long somebody asks, from his last question on, if he takes no longer than is usual ("other querier present interval").
 const QUERIER: Duration = INTERVAL.saturating_mul(ROBUSTNESS).saturating_add(Duration::from_secs(5));
 /// Within what time answers to a question after a group that was left are wanted.
 const LAST: Duration = Duration::from_secs(1);
 /// Time that answers are waited for at most, whatever a question says.
 const LONGEST: Duration = Duration::from_secs(60);
+/// Time that what is known of members holds at most, whatever a question says.
+const HOLDS: Duration = Duration::from_secs(3600);
 
 /// A bridge domain that listens.
 #[derive(Clone)]
@@ -79,6 +84,13 @@ impl Question {
     }
 }
 
+/// Whether a frame's Ethernet address is that of the group that its packet is for. Those who are to answer would not hear it else.
+fn is_to_its_group(ethernet: &[u8; HEADER_LEN], packet: &[u8]) -> bool {
+    let v4 = Ipv4Header::read(packet).map(|header| Mac::of_group_v4(header.destination));
+    let v6 = || Ipv6Header::read(packet).map(|header| Mac::of_group_v6(&header.destination));
+    v4.or_else(v6).is_some_and(|mac| ethernet[..6] == mac.octets())
+}
+
 /// What a port is to multicast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -111,12 +123,14 @@ impl Snooping {
         }
     }
 
-    /// Takes in a packet, from its IP header on, that a port of a domain received. What is not to be believed changes nothing.
-    pub fn input(&mut self, now: Duration, number: u16, port: u16, packet: &[u8], out: &mut Vec<Question>) {
+    /// Takes in a frame that a port of a domain received. What is not to be believed changes nothing.
+    pub fn input(&mut self, now: Duration, number: u16, port: u16, frame: &[u8], out: &mut Vec<Question>) {
         let Some(domain) = self.domains.get_mut(&number).filter(|domain| domain.is_member(port)) else {
             return;
         };
-        match membership::hear(packet) {
+        let Some((ethernet, packet)) = frame.split_first_chunk::<HEADER_LEN>() else { return };
+        let heard = membership::hear(packet).filter(|_| is_to_its_group(ethernet, packet));
+        match heard {
             Some(Heard::Query { query, source }) => domain.query(now, port, &query, source),
             Some(Heard::Report(records)) => {
                 for (group, say) in records {

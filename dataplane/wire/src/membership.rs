@@ -77,6 +77,9 @@ pub struct Query {
     pub group: Option<IpAddr>,
     /// Within what time it wants the answer.
     pub within: Duration,
+    /// For how long what is known of members holds, but for the time of an answer: the losses that are made good, times the time between
+    /// two general questions (RFC 3376 §8.4). Old words do not say it: as is usual.
+    pub holds: Duration,
     /// Whether who does not answer is in the group no more: it asks for one group, whatever the source, and not only for others to
     /// hear (RFC 3376 §6.6.1: the flag S).
     pub is_last: bool,
@@ -130,6 +133,7 @@ fn query_v4(message: &[u8]) -> Option<Query> {
         dialect: if rest.is_empty() { Dialect::Old } else { Dialect::New },
         group: (!group.is_unspecified()).then_some(group.into()),
         within: Duration::from_millis(u64::from(tenths) * 100),
+        holds: holds(rest),
         is_last: !group.is_unspecified() && is_last(rest),
     })
 }
@@ -146,6 +150,7 @@ fn query_v6(message: &[u8]) -> Option<Query> {
         dialect: if rest.is_empty() { Dialect::Old } else { Dialect::New },
         group: (!group.is_unspecified()).then_some(group.into()),
         within: Duration::from_millis(millis.into()),
+        holds: holds(rest),
         is_last: !group.is_unspecified() && is_last(rest),
     })
 }
@@ -153,6 +158,15 @@ fn query_v6(message: &[u8]) -> Option<Query> {
 /// Whether a question has neither the flag S nor sources, by what stands behind its group. One in the old words has neither.
 fn is_last(rest: &[u8]) -> bool {
     rest.is_empty() || rest[0] & 8 == 0 && half(rest, 2) == Some(0)
+}
+
+/// For how long a question's answers hold, by what stands behind its group: flags with the losses that are made good, and seconds (RFC 3376
+/// §4.1.6, §4.1.7).
+fn holds(rest: &[u8]) -> Duration {
+    let [flags, code] = rest.first_chunk().copied().unwrap_or_default();
+    let or = |said: u32, usual: u8| if said == 0 { usual.into() } else { said };
+    let times = or(u32::from(flags & 7), ROBUSTNESS);
+    Duration::from_secs(u64::from(times * or(exponent(code.into(), 8), INTERVAL_S)))
 }
 
 /// A time as the newer versions write it: a number, or, with the highest of `bits` set, one with an exponent of three bits (RFC 3376

@@ -77,8 +77,9 @@ pub enum Heard<'a> {
 pub fn hear(packet: &[u8]) -> Option<Heard<'_>> {
     let Message { source, destination, bytes } = message(packet)?;
     if let Some(query) = query_of(source, bytes) {
-        // General questions are for all hosts (RFC 3376 §4.1.12, RFC 3810 §5.1.15).
-        let is_fine = query.group.is_some() || destination == all_hosts(source);
+        // General questions are for all hosts, those about a group for its members (RFC 3376 §4.1.12, RFC 3810 §5.1.15): others do not
+        // reach who is to answer.
+        let is_fine = destination == all_hosts(source) || query.group == Some(destination);
         return is_fine.then_some(Heard::Query { query, source });
     }
     let records = match source {

@@ -139,6 +139,7 @@ fn questions_are_read_and_others_are_not_believed() {
             dialect,
             group: group.map(ip),
             within: Duration::from_millis(millis),
+            holds: Duration::from_secs(250),
             is_last: group.is_some(),
         };
         assert_eq!(query(&packet), Some(want), "{packet:02x?}");
@@ -167,7 +168,8 @@ fn a_switch_and_its_hosts_understand_each_other() {
             let within = Duration::from_secs(10);
             let len = ask(HOST, ip(asker), about, within, &mut out).expect("room");
             let packet = &out[HEADER_LEN..len];
-            let want = Query { dialect: Dialect::New, group: about, within, is_last: about.is_some() };
+            let holds = Duration::from_secs(250);
+            let want = Query { dialect: Dialect::New, group: about, within, holds, is_last: about.is_some() };
             assert_eq!((query(packet), kind(packet)), (Some(want), Some(Kind::Query)));
             let Some(Heard::Query { query, source }) = hear(packet) else { panic!("no question") };
             assert_eq!((query, source), (want, ip(asker)));

@@ -244,6 +244,9 @@ fn link(row: &Value) -> String {
     if let Some(dscp) = row["dscp"].as_u64() {
         words.push(format!("dscp {dscp}"));
     }
+    for (kind, frames) in row["storm"].as_object().into_iter().flatten() {
+        words.push(format!("storm {kind}={frames}"));
+    }
     if let Some(port) = row["mirror"].as_str() {
         words.push(format!("mirror to {port}"));
     }
@@ -291,12 +294,11 @@ mod tests {
 
     #[test]
     fn what_a_link_has_is_shown_where_it_is_not_the_default() {
-        let plain =
-            json!({ "port_security": true, "rate": null, "burst": null, "dscp": null, "mirror": null });
+        let plain = json!({ "port_security": true, "rate": null, "burst": null, "dscp": null, "storm": null, "mirror": null });
         assert_eq!(link(&plain), "-");
-        let all =
-            json!({ "port_security": false, "rate": 8000, "burst": 1514, "dscp": 46, "mirror": "span" });
-        let want = "rate 8000 bit/s, burst 1514 bytes, dscp 46, mirror to span, no port security";
+        let all = json!({ "port_security": false, "rate": 8000, "burst": 1514, "dscp": 46, "storm": { "broadcast": 7 }, "mirror": "span" });
+        let want =
+            "rate 8000 bit/s, burst 1514 bytes, dscp 46, storm broadcast=7, mirror to span, no port security";
         assert_eq!(link(&all), want);
     }
 }

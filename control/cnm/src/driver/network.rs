@@ -57,9 +57,13 @@ impl<C: Control> Driver<C> {
         let options = asked.settle(|overlay| self.control.vtep(overlay))?;
         check_uplink(&options, &self.settings.uplinks)?;
         check_mirror(&options.link, &self.settings.ports)?;
-        let settings = self.settings.clone();
+        let (settings, checked) = (self.settings.clone(), asked.clone());
         let new = self.control.edit(move |model| add(model, request, asked, options, &settings)).await?;
-        let made = self.control.reconcile(Subject::Network(id.clone())).await;
+        // From here on nobody publishes the port of its tunnels; who did meanwhile has it.
+        let made = match checked.settle(|overlay| self.control.vtep(overlay)) {
+            Err(error) if new => Err(error),
+            _ => self.control.reconcile(Subject::Network(id.clone())).await,
+        };
         // The error to tell is that of the creation.
         if made.is_err()
             && new

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use http_body_util::{BodyExt, Full};
@@ -35,6 +36,8 @@ pub struct TestControl {
     held: Mutex<BTreeMap<EndpointId, Vec<PublishedPort>>>,
     /// The MTU of the underlay of overlays, if there is one.
     underlay: Mutex<Option<u16>>,
+    /// Whether it goes after the next look at it.
+    is_leaving: AtomicBool,
 }
 
 impl TestControl {
@@ -47,6 +50,7 @@ impl TestControl {
             gone: Mutex::default(),
             held: Mutex::default(),
             underlay: Mutex::new(Some(1500)),
+            is_leaving: AtomicBool::new(false),
         };
         // As the daemon does after a start.
         let model = control.model();
@@ -78,6 +82,11 @@ impl TestControl {
     /// Gives the underlay of overlays another MTU, or takes it away.
     pub fn set_underlay(&self, mtu: Option<u16>) {
         *lock(&self.underlay) = mtu;
+    }
+
+    /// Has the underlay go after the next look at it.
+    pub fn lose_underlay(&self) {
+        self.is_leaving.store(true, Relaxed);
     }
 
     /// Ends a network namespace.
@@ -134,6 +143,9 @@ impl Control for TestControl {
                 "#
             )
         });
+        if self.is_leaving.swap(false, Relaxed) {
+            self.set_underlay(None);
+        }
         let config = Config::parse("test", &text, &paceline_model::config::Host::default());
         overlay.vtep(&config.expect("it is right"), &Uplinks::new())
     }

@@ -148,15 +148,20 @@ pub async fn apply(
         return Ok(Json(switch.model(|model| Applied::new(model, &set))));
     }
     let _change = switch.change_policies().await;
+    replace(&switch, &name, &set).await.map(Json)
+}
+
+/// Puts policies in place of those that there are, of which `name` is told in errors. Nobody else changes them meanwhile.
+async fn replace(switch: &Switch, name: &str, set: &PolicySet) -> Result<Applied, ApiError> {
     let refused =
         |error: &dyn std::fmt::Display| ApiError::Policies(format!("{name}: nothing was changed: {error}"));
     // Before it is on disk, where the next start would find it.
     let mut draft = switch.model(Model::clone);
-    draft.set_policies(&set);
-    check_filters(&switch, &draft).map_err(|error| refused(&error))?;
+    draft.set_policies(set);
+    check_filters(switch, &draft).map_err(|error| refused(&error))?;
     let (applied, before) = switch.update(|model| {
-        let (applied, before) = (Applied::new(model, &set), model.policies());
-        model.set_policies(&set);
+        let (applied, before) = (Applied::new(model, set), model.policies());
+        model.set_policies(set);
         Ok::<_, ApiError>((applied, before))
     })?;
     if let Err(error) = switch.requests().make().await {
@@ -172,7 +177,7 @@ pub async fn apply(
         }
         return Err(refused(&error));
     }
-    Ok(Json(applied))
+    Ok(applied)
 }
 
 /// All problems in a line.
@@ -192,21 +197,15 @@ pub async fn delete(
 ) -> Result<Json<Applied>, ApiError> {
     let Json(DeletePolicy { policy }) = request?;
     let _change = switch.change_policies().await;
-    let applied = switch.update(|model| {
-        let mut set = model.policies();
-        let before = set.policies().count();
-        for tier in &mut set.tiers {
-            tier.policies.retain(|own| own.name.as_str() != policy);
-        }
-        if set.policies().count() == before {
-            return Err(ApiError::Policy(policy));
-        }
-        let applied = Applied::new(model, &set);
-        model.set_policies(&set);
-        Ok(applied)
-    })?;
-    switch.requests().make().await?;
-    Ok(Json(applied))
+    let mut set = switch.model(Model::policies);
+    let before = set.policies().count();
+    for tier in &mut set.tiers {
+        tier.policies.retain(|own| own.name.as_str() != policy);
+    }
+    if set.policies().count() == before {
+        return Err(ApiError::Policy(policy));
+    }
+    replace(&switch, &format!("policy {policy}"), &set).await.map(Json)
 }
 
 pub async fn show(State(switch): State<Arc<Switch>>) -> Json<Vec<RuleView>> {

@@ -2,7 +2,7 @@
 
 use paceline_buf::PoolStats;
 use paceline_model::{
-    BridgeName, Endpoint, Model, Network, OverlayError, PortName, Protocol, PublishedPort, Vni,
+    BridgeName, Endpoint, Model, Network, OverlayError, PortName, Protocol, PublishedPort, Storm, Vni,
 };
 use paceline_worker::{Engine, GuardSpec, InterfaceView, PolicerSpec, TunnelView};
 use serde::Serialize;
@@ -106,6 +106,8 @@ pub struct EndpointView {
     pub burst: Option<u64>,
     /// Code point of what it sends.
     pub dscp: Option<u8>,
+    /// Frames a second that the bridge floods of it, by kind.
+    pub storm: Option<Storm>,
     /// The port that copies of its packets are sent to.
     pub mirror: Option<String>,
     /// The container's network namespace.
@@ -410,6 +412,7 @@ pub fn endpoints(switch: &Switch) -> Vec<EndpointView> {
             rate: link.rate.map(|rate| rate.bits),
             burst: link.rate.map(|rate| rate.burst),
             dscp: link.dscp,
+            storm: link.storm,
             mirror: link.mirror.map(|port| port.to_string()),
             sandbox: endpoint.sandbox.as_ref().map(|path| path.display().to_string()),
             state,

@@ -253,8 +253,8 @@ impl Ports {
         })
     }
 
-    /// The endpoint of ours that has a port which is in the way of another.
-    fn holder(&self, protocol: Protocol, ip: Option<IpAddr>, port: u16) -> Option<&EndpointId> {
+    /// The endpoint of ours that holds a port which is in the way of another one; without an address, at all of them.
+    pub fn holder(&self, protocol: Protocol, ip: Option<IpAddr>, port: u16) -> Option<&EndpointId> {
         let meets = |held: &PublishedPort| match (held.host_ip, ip) {
             (Some(one), Some(other)) if one.is_ipv4() == other.is_ipv4() => {
                 one == other || one.is_unspecified() || other.is_unspecified()

@@ -70,6 +70,10 @@ pub(crate) fn past_filters(
     if let Some(port) = interface.vlan.as_deref() {
         // The domain of a routed packet is a routing table.
         let is_bridged = snapshot.interface(from).is_some_and(|from| from.l3.is_none());
+        if !is_bridged {
+            // Nor is what routing left there the priority of a tag.
+            packet.aux = 0;
+        }
         packet.domain = port.carried(packet.domain).filter(|_| is_bridged).unwrap_or(port.native);
         if packet.domain == NO_DOMAIN {
             return Err(Reason::VlanNotAllowed);

@@ -8,7 +8,9 @@ use std::time::Duration;
 use paceline_tables::{MulticastMode, MulticastTable};
 use paceline_wire::membership::{Query, Say, is_link_group};
 
-use super::{INTERVAL, LAST, LONGEST, Listener, MEMBER, QUERIER, Question, RESPONSE, ROBUSTNESS, Role};
+use super::{
+    HOLDS, INTERVAL, LAST, LONGEST, Listener, MEMBER, QUERIER, Question, RESPONSE, ROBUSTNESS, Role,
+};
 
 /// Time between the first questions of a querier, which are as many as losses are made good ("startup query interval").
 const STARTUP: Duration = Duration::from_secs(31);
@@ -18,6 +20,8 @@ const STARTUP: Duration = Duration::from_secs(31);
 struct Version {
     /// Until when somebody else asks.
     heard_until: Option<Duration>,
+    /// How long what is known of members holds by his questions, if that is longer than is usual.
+    holds: Duration,
     /// When all had the time to answer the first question.
     known_from: Option<Duration>,
     /// Until when a group that found no place may have members.
@@ -101,12 +105,16 @@ impl Domain {
             return;
         }
         self.settle(now);
-        self.begin(Role::Router { is_ipv6 }, port, now + MEMBER);
         let version = &mut self.versions[usize::from(is_ipv6)];
-        version.heard_until = Some(now + QUERIER);
-        version.known_from.get_or_insert(now + within);
+        let rounds = query.holds.min(HOLDS);
+        let holds = rounds + within;
+        version.holds = holds;
+        let until = now + QUERIER.max(rounds + within / 2);
+        version.heard_until = Some(until);
+        version.known_from.get_or_insert(now + within.max(LAST));
         // It asks in this domain's place.
-        version.ask_at = version.ask_at.map(|_| now + QUERIER);
+        version.ask_at = version.ask_at.map(|_| until);
+        self.begin(Role::Router { is_ipv6 }, port, now + MEMBER.max(holds));
         self.settle(now);
     }
 
@@ -138,11 +146,13 @@ impl Domain {
     }
 
     fn join(&mut self, now: Duration, port: u16, group: IpAddr) {
+        let version = &mut self.versions[usize::from(group.is_ipv6())];
+        let until = now + MEMBER.max(version.holds);
         if self.listener.table.join(group, port).is_ok() {
-            return self.begin(Role::Member(group), port, now + MEMBER);
+            return self.begin(Role::Member(group), port, until);
         }
         self.refused += 1;
-        self.versions[usize::from(group.is_ipv6())].crowded_until = Some(now + MEMBER);
+        version.crowded_until = Some(until);
         self.settle(now);
     }
 
@@ -187,6 +197,7 @@ impl Domain {
             // Who asks next begins anew: some members may be out before they have answered that one.
             if has_passed(version.heard_until) || !is_asked {
                 (version.heard_until, version.known_from) = (None, None);
+                version.holds = Duration::ZERO;
             }
             version.crowded_until = version.crowded_until.filter(|until| *until > now);
             let mode = MulticastMode {

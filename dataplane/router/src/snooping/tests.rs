@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use paceline_tables::PortSet;
+use paceline_wire::checksum::{self, Sum};
 use paceline_wire::ethernet::HEADER_LEN;
 use paceline_wire::membership::{Dialect, Say, write};
 use proptest::prelude::*;
@@ -41,7 +42,7 @@ impl Bed {
     }
 
     fn hear(&mut self, port: u16, frame: &[u8]) {
-        self.snooping.input(self.now, 7, port, &frame[HEADER_LEN..], &mut self.asked);
+        self.snooping.input(self.now, 7, port, frame, &mut self.asked);
     }
 
     fn say(&mut self, port: u16, group: &str, say: Say, dialect: Dialect) {
@@ -190,9 +191,65 @@ fn a_querier_asks_where_nobody_else_does() {
 }
 
 #[test]
+fn a_question_that_the_members_do_not_hear_puts_nobody_out() {
+    for (router, group, other) in [("192.0.2.9", "239.1.1.1", "239.9.9.9"), ("fe80::9", "ff3e::1", "ff3e::9")]
+    {
+        let mut bed = Bed::new(100, false);
+        bed.ask(0, router, None, s(1));
+        bed.say(1, group, Say::Join, Dialect::New);
+        bed.pass(s(1));
+        let mut about = [0; MAX_LEN];
+        let len = membership::ask(HOST, ip(router), Some(ip(group)), s(1), &mut about).expect("room");
+        // By its Ethernet address it is for others.
+        let mut astray = about;
+        astray[5] ^= 1;
+        bed.hear(2, &astray[..len]);
+        // So it is by its IP address.
+        let mut elsewhere = [0; MAX_LEN];
+        membership::ask(HOST, ip(router), Some(ip(other)), s(1), &mut elsewhere).expect("room");
+        let (sum, group_at) = if ip(group).is_ipv4() { (HEADER_LEN + 26, 4) } else { (HEADER_LEN + 50, 8) };
+        let named = sum - 2 + group_at..sum - 2 + if group_at == 4 { 8 } else { 24 };
+        let [was, is] = [&elsewhere, &about].map(|frame| Sum::of(&frame[named.clone()]).partial());
+        let before = u16::from_be_bytes([elsewhere[sum], elsewhere[sum + 1]]);
+        elsewhere[sum..sum + 2].copy_from_slice(&checksum::update(before, was, is).to_be_bytes());
+        elsewhere[named.clone()].copy_from_slice(&about[named]);
+        let heard = membership::query(&elsewhere[HEADER_LEN..len]).expect("it is sound");
+        assert_eq!(heard.group, Some(ip(group)));
+        bed.hear(2, &elsewhere[..len]);
+        bed.pass(s(10));
+        assert_eq!(bed.ports(group), Some(vec![0, 1]));
+        bed.hear(2, &about[..len]);
+        bed.pass(s(2));
+        assert_eq!(bed.ports(group), Some(vec![0]));
+    }
+}
+
+#[test]
+fn who_asks_seldom_is_waited_for() {
+    let mut bed = Bed::new(100, false);
+    // Twice, each 240 s, and 10 s for answers.
+    let mut out = [0; MAX_LEN];
+    let len = membership::ask(HOST, ip("192.0.2.9"), None, s(10), &mut out).expect("room");
+    let message = HEADER_LEN + 24;
+    out[message + 9] = 0b1000_1111 | 0x30; // (15 + 16) << 6
+    let sum = Sum::of(&[&out[message..message + 2], &out[message + 4..len]].concat());
+    out[message + 2..message + 4].copy_from_slice(&sum.finish().to_be_bytes());
+    bed.hear(0, &out[..len]);
+    bed.say(1, "239.1.1.1", Say::Join, Dialect::New);
+    bed.pass(s(2 * 1984 - 1));
+    assert_eq!(bed.ports("239.1.1.1"), None, "an hour at most");
+    bed.hear(0, &out[..len]);
+    bed.say(1, "239.1.1.1", Say::Join, Dialect::New);
+    bed.pass(s(3500));
+    assert_eq!(bed.ports("239.1.1.1"), Some(vec![0, 1]));
+}
+
+#[test]
 fn what_finds_no_place_is_flooded() {
     let mut bed = Bed::new(2, false);
     bed.ask(0, "192.0.2.9", None, s(0));
+    assert_eq!(bed.ports("239.1.1.1"), None, "nobody answers in no time");
+    bed.pass(s(1));
     for (port, group) in [(1, "239.1.1.1"), (1, "239.1.1.2"), (2, "239.1.1.3")] {
         bed.say(port, group, Say::Join, Dialect::Old);
     }
@@ -246,6 +303,7 @@ fn what_is_not_to_be_believed_changes_nothing() {
 fn a_port_that_leaves_takes_what_it_said_along() {
     let mut bed = Bed::new(100, false);
     bed.ask(0, "192.0.2.9", None, s(0));
+    bed.pass(s(1));
     bed.say(1, "239.1.1.1", Say::Join, Dialect::New);
     bed.say(2, "239.1.1.1", Say::Join, Dialect::New);
     bed.set([0, 2].into(), false);
@@ -275,13 +333,12 @@ fn reported(is_ipv6: bool, records: &[(u8, u8, u8, u8)]) -> Vec<u8> {
     let sum = if is_ipv6 {
         frame[18..20].copy_from_slice(&((8 + message.len()) as u16).to_be_bytes());
         let header = paceline_wire::ipv6::Ipv6Header::read(&frame[14..]).expect("it");
-        let mut sum =
-            paceline_wire::checksum::pseudo_v6(&header.source, &header.destination, 58, message.len() as u32);
+        let mut sum = checksum::pseudo_v6(&header.source, &header.destination, 58, message.len() as u32);
         sum.add(&message);
         sum.finish()
     } else {
         frame[16..18].copy_from_slice(&((24 + message.len()) as u16).to_be_bytes());
-        paceline_wire::checksum::Sum::of(&message).finish()
+        Sum::of(&message).finish()
     };
     message[2..4].copy_from_slice(&sum.to_be_bytes());
     [frame, message].concat()
@@ -327,7 +384,7 @@ proptest! {
             let mut packet = bytes.clone();
             if as_report {
                 // A sound one with some bytes changed, and its sum made right again.
-                packet = reported(at & 1 == 1, &[(4, 1, 0, 0), (at % 7, 2, at % 3, 0)])[HEADER_LEN..].to_vec();
+                packet = reported(at & 1 == 1, &[(4, 1, 0, 0), (at % 7, 2, at % 3, 0)]);
                 for (index, byte) in bytes.iter().enumerate().take(3) {
                     let len = packet.len();
                     packet[(usize::from(at) + index * 7) % len] ^= byte;

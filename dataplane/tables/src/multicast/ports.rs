@@ -29,6 +29,15 @@ impl PortSet {
         self.used = 0;
     }
 
+    /// Takes a port in; none above those that there are.
+    pub fn insert(&mut self, port: u16) {
+        let word = usize::from(port) / 64;
+        if let Some(bits) = self.words.get_mut(word) {
+            *bits |= 1 << (port % 64);
+            self.used |= 1 << word;
+        }
+    }
+
     /// The ports, in order.
     pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
         bits(self.used).flat_map(|word| bits(self.words[word]).map(move |bit| (word * 64 + bit) as u16))

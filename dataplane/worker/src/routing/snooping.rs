@@ -6,7 +6,6 @@ use std::time::Duration;
 use paceline_buf::Packet;
 use paceline_nodes::hop;
 use paceline_router::snooping::{Listener, Role};
-use paceline_wire::ethernet::HEADER_LEN;
 
 use super::{Routing, Way};
 
@@ -23,8 +22,7 @@ impl Routing {
         packet.segments().for_each(|segment| self.scratch.extend_from_slice(segment));
         let (rx, domain) = (packet.rx, packet.domain);
         way.cache.free(packet);
-        let ip = self.scratch.get(HEADER_LEN..).unwrap_or_default();
-        self.snooping.input(now, domain, rx, ip, &mut self.questions);
+        self.snooping.input(now, domain, rx, &self.scratch, &mut self.questions);
     }
 
     /// Forgets who is in no group any more, and sends what bridges ask to all of their ports.

@@ -88,3 +88,25 @@ proptest! {
         prop_assert_eq!(outcome(bypassing(v6, 2, 1)), outcome(switch(v6, 2, 1)));
     }
 }
+
+/// As the property above, with bytes that a fuzzer may choose: `cargo bolero test vxlan_tests::bypass::any_bytes_of_the_underlay`.
+#[test]
+fn any_bytes_of_the_underlay() {
+    bolero::check!().with_type::<(bool, [(u8, u8); 4], Vec<u8>)>().with_iterations(100).for_each(
+        |(v6, edits, inner)| {
+            let frame =
+                [&[255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 1], &inner[..inner.len().min(1000)], &[0; 2]]
+                    .concat();
+            let mut bytes = encapsulated(&mut switch(*v6, 1, 2), &frame);
+            for (at, value) in edits {
+                let at = usize::from(*at) % bytes.len();
+                bytes[at] = *value;
+            }
+            for bytes in [&bytes[..], inner] {
+                let bytes = &bytes[..bytes.len().min(1600)];
+                let outcome = |mut rig: Rig| (rig.send(UNDERLAY, bytes), rig.send(PORT, bytes), drops(&rig));
+                assert_eq!(outcome(bypassing(*v6, 2, 1)), outcome(switch(*v6, 2, 1)));
+            }
+        },
+    );
+}

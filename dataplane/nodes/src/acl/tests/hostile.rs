@@ -54,3 +54,27 @@ proptest! {
         }
     }
 }
+
+/// Frames that a fuzzer may choose: `cargo bolero test acl::tests::hostile::any_frames`.
+#[test]
+fn any_frames() {
+    bolero::check!().with_type::<(bool, u8, [(u8, u8); 4], Vec<u8>)>().with_iterations(100).for_each(
+        |(stateful, seed, edits, bytes)| {
+            let rules = || vec![to_port(Verdict::Permit, 17, 53), to_port(Verdict::Reject, 6, 80)];
+            let spec = || Some(policy(rules(), Verdict::Deny, *stateful));
+            let mut wall = Wall::new(spec(), spec());
+            let mut frame = packet(SEEDS[usize::from(*seed) % SEEDS.len()]);
+            for (at, value) in edits {
+                let at = usize::from(*at) % frame.len();
+                frame[at] = *value;
+            }
+            for (sender, frame) in
+                [(HOST, &frame[..]), (PEER, &frame), (HOST, &bytes[..bytes.len().min(1600)])]
+            {
+                for (port, out) in wall.rig.send(sender, frame) {
+                    assert!(out == frame || port == sender, "{frame:?} became {out:?}");
+                }
+            }
+        },
+    );
+}

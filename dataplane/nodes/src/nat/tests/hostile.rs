@@ -62,3 +62,24 @@ proptest! {
         prop_assert_eq!(totals.sessions, router.sessions().len() as u64);
     }
 }
+
+/// Frames that a fuzzer may choose: `cargo bolero test nat::tests::hostile::any_frames`.
+#[test]
+fn any_frames() {
+    bolero::check!().with_type::<(bool, u8, [(u8, u8); 4], Vec<u8>)>().with_iterations(100).for_each(
+        |(is_v6, seed, edits, bytes)| {
+            let mut router = Router::new(&NatConfig { ports: 1000..=1999, ..config() }, *is_v6);
+            let (rx, text) = SEEDS[usize::from(*seed) % SEEDS.len()];
+            let mut frame = router.frame(rx, text);
+            for (at, value) in edits {
+                let at = usize::from(*at) % frame.len();
+                frame[at] = *value;
+            }
+            for (rx, frame) in [(rx, &frame[..]), (IN, &bytes[..bytes.len().min(1600)])] {
+                for (port, out, _) in router.rig.send_all(rx, &[(frame, None)]) {
+                    assert_eq!(out[6..12], Mac(OWN + u64::from(port)).octets());
+                }
+            }
+        },
+    );
+}

@@ -58,6 +58,10 @@ struct Shared {
     why: AtomicU8,
     stopping: AtomicBool,
     stop: EventFd,
+    /// Waits for `stop` alone. Made at the start, as later no descriptor may be left.
+    stopped: Epoll,
+    /// Waits for `stop` and for the listening socket.
+    ready: Epoll,
     /// The connection, to end a thread that reads from it.
     stream: Mutex<Option<UnixStream>>,
 }
@@ -78,10 +82,18 @@ impl Peer {
                 Source::Path(config.socket.clone())
             }
         };
+        let (stop, stopped, ready) = (EventFd::new()?, Epoll::new()?, Epoll::new()?);
+        stopped.add(&stop, 0, Interest::Read)?;
+        ready.add(&stop, 0, Interest::Read)?;
+        if let Source::Listener(listener) = &source {
+            ready.add(&listener.socket, 1, Interest::Read)?;
+        }
         let shared = Arc::new(Shared {
             why: AtomicU8::new(Why::NoPeer as u8),
             stopping: AtomicBool::new(false),
-            stop: EventFd::new()?,
+            stop,
+            stopped,
+            ready,
             stream: Mutex::default(),
         });
         let serving = Arc::clone(&shared);
@@ -159,7 +171,11 @@ impl Shared {
         let device = Arc::new(Mutex::new(Device::new(line)));
         while let Some(stream) = self.next(source)? {
             stream.set_nonblocking(false)?;
-            *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream.try_clone()?);
+            let Ok(copy) = stream.try_clone() else {
+                self.pause()?;
+                continue;
+            };
+            *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
             // Either this sees the flag, or whoever set it sees the stream.
             if self.stopping.load(Ordering::SeqCst) {
                 break;
@@ -188,11 +204,9 @@ impl Shared {
         self.why.store(why as u8, Ordering::Relaxed);
     }
 
-    /// Waits a moment. False: it is time to end.
-    fn pause(&self) -> io::Result<bool> {
-        let epoll = Epoll::new()?;
-        epoll.add(&self.stop, 0, Interest::Read)?;
-        Ok(epoll.wait(&mut [Event::EMPTY], Some(AGAIN))? == 0)
+    /// Waits a moment, or until it is time to end.
+    fn pause(&self) -> io::Result<()> {
+        self.stopped.wait(&mut [Event::EMPTY], Some(AGAIN)).map(drop)
     }
 
     /// The next connection; none when it is time to end.
@@ -203,20 +217,17 @@ impl Shared {
             }
             match source {
                 Source::Listener(listener) => {
-                    let epoll = Epoll::new()?;
-                    epoll.add(&self.stop, 0, Interest::Read)?;
-                    epoll.add(&listener.socket, 1, Interest::Read)?;
-                    epoll.wait(&mut [Event::EMPTY; 2], None)?;
+                    self.ready.wait(&mut [Event::EMPTY; 2], None)?;
                     match listener.socket.accept() {
                         Ok((stream, _)) => return Ok(Some(stream)),
                         // No descriptor left, or a peer that is gone again.
-                        Err(error) if error.kind() != ErrorKind::WouldBlock => _ = self.pause()?,
+                        Err(error) if error.kind() != ErrorKind::WouldBlock => self.pause()?,
                         Err(_) => {}
                     }
                 }
                 Source::Path(path) => match try_connect(path) {
                     Ok(stream) => return Ok(Some(stream)),
-                    Err(_) => _ = self.pause()?,
+                    Err(_) => self.pause()?,
                 },
             }
         }

@@ -167,6 +167,7 @@ fn of(port: &Port) -> String {
         },
         PortKind::Packet(packet) => at(&packet.device, &packet.netns),
         PortKind::Afxdp(xdp) => at(&xdp.device, &xdp.netns),
+        PortKind::VhostUser(vhost) => vhost.socket.display().to_string(),
         PortKind::Pcap(pcap) => {
             let file = |word, path: &Option<std::path::PathBuf>| {
                 path.as_ref().map(|path| format!("{word} {}", path.display()))

@@ -209,6 +209,20 @@ fn each_wrong_field_has_its_message() {
             port("kind = 'null'\nmtu = 70000"),
             "4: invalid value: integer `70000`, expected a whole number from 68",
         ),
+        (port("kind = 'vhost-user'"), "1: missing field `socket`"),
+        (port("kind = 'vhost-user'\nsocket = 'x'"), "4: port \"p0\": socket x: must be an absolute path"),
+        (
+            port("kind = 'vhost-user'\nsocket = '/x'\nrole = 'host'"),
+            "5: unknown variant `host`, expected `server` or `client`",
+        ),
+        (
+            port("kind = 'vhost-user'\nsocket = '/x'\nqueues = 2"),
+            "5: port \"p0\": queues = 2: a vhost-user port has one",
+        ),
+        (
+            port("kind = 'vhost-user'\nsocket = '/x'\nmac = '02:00:00:00:00:01'"),
+            "5: port \"p0\": mac is the guest's own",
+        ),
         (port("kind = 'generator'"), "3: port \"p0\": a generator needs at least one [[port.stream]]"),
         (port("kind = 'generator'\nstream = [{ sizes = 59 }]"), "4: frame size 59: must be 60 to 1514 bytes"),
         (port("kind = 'generator'\nstream = [{ sizes = [] }]"), "4: sizes: must hold at least one"),

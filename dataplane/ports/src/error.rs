@@ -58,6 +58,14 @@ pub enum PortError {
         /// Queues that it receives by.
         has: u32,
     },
+    /// A socket that could not be made.
+    #[error("socket {}: {source}: its directory must exist, and nobody else listen there", .socket.display())]
+    Socket {
+        /// The socket.
+        socket: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A capture file could not be opened, read or made.
     #[error("{}: {source}", .file.display())]
     File {

@@ -14,6 +14,7 @@ mod packet;
 mod pcap;
 mod tails;
 mod tap;
+mod vhost;
 mod vnet;
 
 use std::os::fd::BorrowedFd;
@@ -31,6 +32,7 @@ pub use paceline_xsk::{Filter, FilterHandle, Service, XskError as FilterError};
 pub use packet::{PacketConfig, PacketPort};
 pub use pcap::{PcapConfig, PcapPort, PcapWriter, RecordConfig, ReplayConfig, WallClock};
 pub use tap::{TapConfig, TapPort};
+pub use vhost::{VhostConfig, VhostPort, VhostRole};
 
 /// One queue pair of an interface.
 pub trait Port: Send {

@@ -50,11 +50,17 @@ fn version(release: &str) -> Option<(u32, u32)> {
 pub fn accept(packet: &mut Packet) -> Result<(), Reason> {
     let Some(&bytes) = packet.data().first_chunk::<HEADER>() else { return Err(Reason::Runt) };
     packet.trim_front(HEADER);
+    accept_with(packet, &bytes)
+}
+
+/// As [`accept`], of a packet that was received without the header, which came beside it.
+#[inline]
+pub fn accept_with(packet: &mut Packet, header: &[u8; HEADER]) -> Result<(), Reason> {
     if packet.len() < HEADER_LEN {
         return Err(Reason::Runt);
     }
-    if bytes != [0; HEADER] {
-        return accept_offload(packet, VnetHdr::from_bytes(&bytes));
+    if *header != [0; HEADER] {
+        return accept_offload(packet, VnetHdr::from_bytes(header));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use paceline_graph::{InterfaceCounters, Snapshot, Trace};
+use paceline_graph::{Capabilities, InterfaceCounters, Snapshot, Trace};
 use paceline_ports::{LinkState, Port};
 
 /// From control to a worker, taken between two vectors.
@@ -43,11 +43,13 @@ pub enum Reply {
     Removed(Option<Box<dyn Port>>),
     /// The trace as it was.
     Traced(Trace),
-    /// A port went up or down. Not an answer: comes by itself.
+    /// A port went up or down, or has another peer. Not an answer: comes by itself.
     Link {
         /// Index of the interface.
         interface: u16,
         /// What it is now.
         state: LinkState,
+        /// What the port does to unfinished packets, as its peer may have agreed to more or to less.
+        capabilities: Capabilities,
     },
 }

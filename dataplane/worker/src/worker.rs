@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use crossbeam::queue::ArrayQueue;
 use paceline_buf::{Cache, Packet, Pool, Vector};
-use paceline_graph::{Count, Graph, Hop, InterfaceCounters, MAX_INTERFACES, NodeCounters, Snapshot, Trace};
+use paceline_graph::{
+    Capabilities, Count, Graph, Hop, InterfaceCounters, MAX_INTERFACES, NodeCounters, Snapshot, Trace,
+};
 use paceline_ports::{Io, LinkState, Port};
 use paceline_sys::cpu::{tsc, tsc_hz};
 use paceline_sys::wake::{Epoll, Event, Interest};
@@ -47,7 +49,8 @@ struct Slot {
     /// It cannot wake the worker and may have packets at any time.
     sleepless: bool,
     state: LinkState,
-    /// Control knows the state.
+    capabilities: Capabilities,
+    /// Control knows both.
     told: bool,
 }
 
@@ -401,9 +404,14 @@ impl Worker {
                 }
                 (slot.state, slot.told) = (state, false);
             }
+            let capabilities = slot.port.capabilities();
+            if capabilities != slot.capabilities {
+                (slot.capabilities, slot.told) = (capabilities, false);
+            }
             // Without a place it is told at the next look.
             if !slot.told && self.replies.slots() > REPLIES {
-                let told = Reply::Link { interface: interface as u16, state: slot.state.clone() };
+                let state = slot.state.clone();
+                let told = Reply::Link { interface: interface as u16, state, capabilities };
                 slot.told = self.replies.push(told).is_ok();
             }
         }
@@ -452,8 +460,9 @@ impl Worker {
             self.hot.push(interface);
             self.sleepless += 1;
         }
-        let (state, told, hot) = (LinkState::Up, true, sleepless);
-        self.slots[index] = Some(Slot { port, counters, quiet: 0, hot, wakes, sleepless, state, told });
+        let (state, capabilities, told, hot) = (LinkState::Up, port.capabilities(), true, sleepless);
+        let slot = Slot { port, counters, quiet: 0, hot, wakes, sleepless, state, capabilities, told };
+        self.slots[index] = Some(slot);
     }
 
     fn remove(&mut self, interface: u16) -> Option<Box<dyn Port>> {

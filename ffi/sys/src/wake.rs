@@ -48,6 +48,8 @@ pub enum Interest {
     Write,
     /// Either.
     Both,
+    /// Each signal of an eventfd, told once, without anyone reading it.
+    Signal,
     /// Hang-up and error only.
     Hangup,
 }
@@ -58,6 +60,7 @@ impl Interest {
             Self::Read => EpollFlags::EPOLLIN,
             Self::Write => EpollFlags::EPOLLOUT,
             Self::Both => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT,
+            Self::Signal => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
             Self::Hangup => EpollFlags::empty(),
         }
     }
@@ -103,6 +106,13 @@ impl std::fmt::Debug for Event {
 /// A set of descriptors to sleep on; level-triggered.
 #[derive(Debug)]
 pub struct Epoll(nix::sys::epoll::Epoll);
+
+/// A set can be waited for in another one: it is readable when something has happened that nobody took.
+impl AsFd for Epoll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.0.as_fd()
+    }
+}
 
 impl Epoll {
     /// An empty set.
@@ -190,6 +200,21 @@ mod tests {
         assert_eq!(flag.drain(), 2);
         assert_eq!(flag.drain(), 0);
         assert_eq!(epoll.wait(&mut events, Some(Duration::ZERO)).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_set_inside_a_set_tells_each_signal_once() {
+        let (flag, inner, outer) = (EventFd::new().unwrap(), Epoll::new().unwrap(), Epoll::new().unwrap());
+        inner.add(&flag, 1, Interest::Signal).unwrap();
+        outer.add(&inner, 2, Interest::Read).unwrap();
+        let mut events = [Event::EMPTY; 2];
+        for _ in 0..3 {
+            assert_eq!(outer.wait(&mut events, Some(Duration::ZERO)).unwrap(), 0);
+            flag.signal();
+            assert_eq!(outer.wait(&mut events, Some(Duration::ZERO)).unwrap(), 1);
+            assert_eq!(outer.wait(&mut events, Some(Duration::ZERO)).unwrap(), 1, "until somebody looks");
+            assert_eq!(inner.wait(&mut events, Some(Duration::ZERO)).unwrap(), 1);
+        }
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use paceline_attach::Links;
 use paceline_buf::Pool;
-use paceline_model::config::{self, PortKind, Replay};
+use paceline_model::config::{self, PortKind, Replay, Role};
 use paceline_model::{DesiredKind, DesiredPort, IfName, PortName};
 use paceline_ports::{
     AfxdpContext, GeneratorPort, NullPort, PcapConfig, PcapPort, Port, PortError, RecordConfig, ReplayConfig,
+    VhostConfig, VhostPort, VhostRole,
 };
 use paceline_tap::{Offloads, Options, TapError};
 use paceline_worker::{Engine, EngineError};
@@ -133,7 +134,10 @@ impl Opener {
         kind: &PortKind,
     ) -> Result<Queues, OpenError> {
         let queues = usize::from(port.queues);
-        let single = matches!(kind, PortKind::Packet(_) | PortKind::Pcap(_) | PortKind::Generator(_));
+        let single = matches!(
+            kind,
+            PortKind::Packet(_) | PortKind::VhostUser(_) | PortKind::Pcap(_) | PortKind::Generator(_)
+        );
         if single && queues != 1 {
             return Err(OpenError::Queues { kind: kind.name(), queues });
         }
@@ -146,6 +150,14 @@ impl Opener {
                 let (config, pool) = (pcap(config), Arc::clone(&self.pool));
                 // It reads the whole file.
                 device::blocking(move || Ok(vec![Box::new(PcapPort::open(&config, &pool)?) as _])).await
+            }
+            PortKind::VhostUser(config) => {
+                let role = match config.role {
+                    Role::Server => VhostRole::Server,
+                    Role::Client => VhostRole::Client,
+                };
+                let config = VhostConfig { socket: config.socket.clone(), role };
+                Ok(vec![Box::new(VhostPort::open(&config)?)])
             }
             PortKind::Tap(config) => {
                 let own = || name.as_str().parse().map_err(|error| PortError::Tap(TapError::Name(error)));

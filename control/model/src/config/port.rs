@@ -61,6 +61,9 @@ pub enum PortKind {
     Packet(Packet),
     /// A device that exists, by `AF_XDP`.
     Afxdp(Afxdp),
+    /// A virtual machine, or another process, by vhost-user.
+    #[serde(rename = "vhost-user")]
+    VhostUser(VhostUser),
     /// Capture files.
     Pcap(Pcap),
     /// Packets made here.
@@ -71,7 +74,7 @@ pub enum PortKind {
 
 impl PortKind {
     /// As in the file.
-    pub const NAMES: [&str; 6] = ["tap", "packet", "afxdp", "pcap", "generator", "null"];
+    pub const NAMES: [&str; 7] = ["tap", "packet", "afxdp", "vhost-user", "pcap", "generator", "null"];
 
     /// As in the file.
     pub const fn name(&self) -> &'static str {
@@ -79,6 +82,7 @@ impl PortKind {
             Self::Tap(_) => "tap",
             Self::Packet(_) => "packet",
             Self::Afxdp(_) => "afxdp",
+            Self::VhostUser(_) => "vhost-user",
             Self::Pcap(_) => "pcap",
             Self::Generator(_) => "generator",
             Self::Null => "null",
@@ -141,6 +145,33 @@ pub enum XdpMode {
     Native,
     /// In the network stack.
     Generic,
+}
+
+/// A virtio network device whose driver is in a virtual machine or in another process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VhostUser {
+    /// The Unix socket that both sides meet at, an absolute path of at most 107 bytes.
+    pub socket: PathBuf,
+    /// Who makes it.
+    #[serde(default)]
+    pub role: Role,
+}
+
+impl VhostUser {
+    /// Longest path of a socket, in bytes (unix(7), without the zero at its end).
+    pub const MAX_SOCKET: usize = 107;
+}
+
+/// Which side of a socket a port is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It makes the socket, and the peer connects to it.
+    #[default]
+    Server,
+    /// It connects to the peer's socket, again and again until it is there.
+    Client,
 }
 
 /// Capture files: one that is played in, one that is written.

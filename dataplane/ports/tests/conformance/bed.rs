@@ -9,11 +9,14 @@ use paceline_buf::{Cache, Packet, Pool, VECTOR_SIZE, Vector};
 use paceline_graph::{Capabilities, Drops};
 use paceline_packet::{PacketSocket, RxSlot};
 use paceline_ports::{
-    AfxdpConfig, AfxdpContext, AfxdpPort, Io, MemoryPeer, MemoryPort, PacketConfig, PacketPort, Port,
-    TapConfig, TapPort,
+    AfxdpConfig, AfxdpContext, AfxdpPort, Io, LinkState, MemoryPeer, MemoryPort, PacketConfig, PacketPort,
+    Port, TapConfig, TapPort, VhostConfig, VhostPort, VhostRole,
 };
 use paceline_sys::link;
 use paceline_sys::netns::Scratch;
+use tempfile::TempDir;
+
+use crate::guest::{Guest, Kind};
 
 /// `EtherType` for local experiments (IEEE 802): tells the test's frames from those that the kernel sends by itself.
 pub const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
@@ -27,6 +30,8 @@ pub struct Bed {
     pub longest: usize,
     /// Chunks that the device holds while nothing happens.
     pub lent: usize,
+    /// What a port says whose device is down, or gone.
+    pub down: [&'static str; 2],
     pool: Arc<Pool>,
     pub cache: Cache,
     pub drops: Drops,
@@ -39,6 +44,10 @@ pub trait Far {
     fn send(&mut self, frame: &[u8]);
     /// The next frame, if there is one.
     fn receive(&mut self) -> Option<Vec<u8>>;
+    /// Takes itself down or up; false if it cannot.
+    fn set_up(&mut self, _up: bool) -> bool {
+        false
+    }
 }
 
 impl Far for MemoryPeer {
@@ -71,6 +80,32 @@ impl Far for PacketSocket {
     }
 }
 
+/// A guest that can be started and ended.
+struct Vhost {
+    kind: Kind,
+    guest: Option<Guest>,
+    directory: TempDir,
+}
+
+impl Far for Vhost {
+    fn send(&mut self, frame: &[u8]) {
+        let guest = self.guest.as_mut().expect("it runs");
+        assert!(guest.send([0; 10], frame), "the queue has room");
+    }
+
+    fn receive(&mut self) -> Option<Vec<u8>> {
+        self.guest.as_mut()?.receive().map(|(_, frame)| frame)
+    }
+
+    fn set_up(&mut self, up: bool) -> bool {
+        self.guest = None;
+        if up {
+            self.guest = Some(Guest::connect(&self.directory.path().join("socket"), self.kind));
+        }
+        true
+    }
+}
+
 impl Bed {
     fn new(port: impl Port + 'static, far: impl Far + 'static, longest: usize, net: Option<Scratch>) -> Bed {
         let pool = Pool::small(CHUNKS);
@@ -80,6 +115,7 @@ impl Bed {
             far: Box::new(far),
             longest,
             lent: 0,
+            down: ["the device is down", "the device was deleted"],
             pool,
             cache,
             drops: Drops::default(),
@@ -131,14 +167,45 @@ impl Bed {
         })
     }
 
+    /// A vhost-user device with split rings; far is a guest.
+    pub fn vhost_split() -> Option<Bed> {
+        Bed::vhost(Kind::SPLIT)
+    }
+
+    /// A vhost-user device with packed rings, indirect descriptors and events by index.
+    pub fn vhost_packed() -> Option<Bed> {
+        Bed::vhost(Kind::PACKED)
+    }
+
+    #[allow(clippy::unnecessary_wraps)] // as the kinds that need root
+    fn vhost(kind: Kind) -> Option<Bed> {
+        let directory = TempDir::new().expect("a directory");
+        let config = VhostConfig { socket: directory.path().join("socket"), role: VhostRole::Server };
+        let port = VhostPort::open(&config).expect("a socket");
+        let far = Vhost { kind, guest: None, directory };
+        let down = ["the peer is gone"; 2];
+        let mut bed = Bed { down, ..Bed::new(port, far, 65_549, None) };
+        bed.set_up(true);
+        Some(bed)
+    }
+
     /// Deletes the device; false if there is none.
-    pub fn kill(&self) -> bool {
-        self.net.as_ref().map(|net| net.ip("link delete port")).is_some()
+    pub fn kill(&mut self) -> bool {
+        match &self.net {
+            Some(net) => net.ip("link delete port"),
+            None => return self.set_up(false),
+        };
+        true
     }
 
     /// Takes the device down or up; false if there is none.
     pub fn set_up(&mut self, up: bool) -> bool {
-        let Some(net) = &self.net else { return false };
+        let Some(net) = &self.net else {
+            let can = self.far.set_up(up);
+            // It is told by a thread of its own.
+            patiently(|| !can || (self.port.state() == LinkState::Up) == up);
+            return can;
+        };
         if !up {
             net.ip("link set port down");
         } else if net.ip("link").contains("far@port") {

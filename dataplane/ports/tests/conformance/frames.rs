@@ -48,7 +48,7 @@ macro_rules! kinds {
     };
 }
 
-kinds! { memory tap packet afxdp }
+kinds! { memory tap packet afxdp vhost_split vhost_packed }
 
 /// A frame of a length, with a number in it and bytes that depend on both.
 fn frame(len: usize, number: u16) -> Vec<u8> {
@@ -182,7 +182,7 @@ fn a_bad_packet_harms_no_other(mut bed: Bed) {
 
 fn a_device_that_goes_down_comes_back(mut bed: Bed) {
     if bed.set_up(false) {
-        assert_eq!(bed.port.state(), LinkState::Down("the device is down"));
+        assert_eq!(bed.port.state(), LinkState::Down(bed.down[0]));
         let packets: Vec<_> = (0..3).map(|number| bed.packet_of(&frame(60, number))).collect();
         bed.transmit(packets);
         assert_eq!(bed.drops.get(Reason::PortDown), 3);
@@ -202,7 +202,7 @@ fn a_device_that_goes_down_comes_back(mut bed: Bed) {
 fn a_device_that_is_deleted_is_reported(mut bed: Bed) {
     if bed.kill() {
         for _ in 0..2 {
-            assert_eq!(bed.port.state(), LinkState::Down("the device was deleted"));
+            assert_eq!(bed.port.state(), LinkState::Down(bed.down[1]));
             assert!(bed.receive(0).is_empty());
         }
         let packets: Vec<_> = (0..40).map(|number| bed.packet_of(&frame(60, number))).collect();

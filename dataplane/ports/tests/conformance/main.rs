@@ -5,5 +5,7 @@
 
 mod bed;
 mod frames;
+#[path = "../guest/mod.rs"]
+mod guest;
 mod opening;
 mod sockets;

@@ -130,6 +130,8 @@ pub struct Engine {
     patience: Duration,
     /// Turns of each worker, when a second passed last in which all had some.
     turns: Vec<u64>,
+    /// A port does other things to unfinished packets than the workers know.
+    outdated: bool,
     started: Instant,
 }
 
@@ -169,6 +171,7 @@ impl Engine {
             tracing: Tracing::default(),
             patience: PATIENCE,
             turns: vec![0; config.cores.len()],
+            outdated: false,
             started: Instant::now(),
         };
         for (number, ((worker, link), core)) in team.into_iter().zip(&config.cores).enumerate() {
@@ -347,10 +350,12 @@ impl Engine {
             self.server.iter().for_each(Server::wake);
         }
         let has_met = self.meet_strangers();
-        if (waits || has_met)
+        if (waits || has_met || self.outdated)
             && let Err(error) = self.publish()
         {
-            tracing::error!("memory of routes is not used again, or a tunnel not made: {error}");
+            tracing::error!(
+                "memory of routes is not used again, a tunnel not made, or offloads are as before: {error}"
+            );
         }
         self.strangers_met();
     }

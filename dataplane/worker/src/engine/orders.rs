@@ -3,6 +3,7 @@
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use paceline_graph::Capabilities;
 use paceline_ports::LinkState;
 
 use super::{Engine, EngineError};
@@ -33,7 +34,9 @@ impl Engine {
             let member = &mut self.workers[worker];
             let dead = member.thread.as_ref().is_none_or(JoinHandle::is_finished);
             match member.link.replies.pop() {
-                Ok(Reply::Link { interface, state }) => self.note(interface, state),
+                Ok(Reply::Link { interface, state, capabilities }) => {
+                    self.note(interface, state, capabilities);
+                }
                 Ok(reply) => {
                     member.owed -= 1;
                     if member.owed == 0 {
@@ -58,17 +61,22 @@ impl Engine {
         for worker in 0..self.workers.len() {
             while let Ok(reply) = self.workers[worker].link.replies.pop() {
                 match reply {
-                    Reply::Link { interface, state } => self.note(interface, state),
+                    Reply::Link { interface, state, capabilities } => {
+                        self.note(interface, state, capabilities);
+                    }
                     _ => self.workers[worker].owed -= 1,
                 }
             }
         }
     }
 
-    fn note(&mut self, interface: u16, state: LinkState) {
+    fn note(&mut self, interface: u16, state: LinkState, capabilities: Capabilities) {
         if let Some(Some(attached)) = self.interfaces.get_mut(interface as usize) {
-            tracing::info!(interface = &*attached.name, ?state, "link changed");
-            attached.state = state;
+            if state != attached.state {
+                tracing::info!(interface = &*attached.name, ?state, "link changed");
+            }
+            self.outdated |= capabilities != attached.capabilities;
+            (attached.state, attached.capabilities) = (state, capabilities);
         }
     }
 }

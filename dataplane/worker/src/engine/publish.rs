@@ -36,6 +36,7 @@ impl Engine {
     /// Brings all workers to what should be: by one snapshot, or by two if there are new routed interfaces. Nothing comes in by those
     /// before their routes are there, nor by new ports: it may be for a leg of their bridge.
     pub(super) fn publish(&mut self) -> Result<(), EngineError> {
+        self.outdated = false;
         self.make_bridge_legs()?;
         self.make_tunnels()?;
         while self.step()? {}

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::Problem;
 use super::port::{Port, PortKind};
-use super::{Bridge, Config, Docker, Stream};
+use super::{Bridge, Config, Docker, Stream, VhostUser};
 use crate::{BridgeName, IfName, PortName};
 
 /// What a configuration must fit.
@@ -198,6 +198,25 @@ fn port(port: &Port, index: usize, checks: &mut Checks<'_>) {
             let fine = tap.device.is_some() || name.parse::<IfName>().is_ok();
             checks.expect(fine, at!["port", index, "name"], || {
                 format!("port {name:?}: is no interface name (1 to 15 characters, no ':'): set device to one")
+            });
+        }
+        PortKind::VhostUser(vhost) => {
+            let socket = &vhost.socket;
+            let fine = socket.is_absolute() && socket.as_os_str().len() <= VhostUser::MAX_SOCKET;
+            checks.expect(fine, at!["port", index, "socket"], || {
+                format!(
+                    "port {name:?}: socket {}: must be an absolute path of at most {} bytes",
+                    socket.display(),
+                    VhostUser::MAX_SOCKET
+                )
+            });
+            checks.expect(port.queues == 1, at!["port", index, "queues"], || {
+                format!("port {name:?}: queues = {}: a vhost-user port has one", port.queues)
+            });
+            checks.expect(port.mac.is_none(), at!["port", index, "mac"], || {
+                format!(
+                    "port {name:?}: mac is the guest's own: set it there (QEMU: -device virtio-net-pci,mac=…)"
+                )
             });
         }
         PortKind::Pcap(pcap) => {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use paceline_buf::Vector;
+use paceline_buf::{Vector, VnetHdr};
 use paceline_graph::Reason;
 use paceline_ports::Io;
 
@@ -19,6 +19,8 @@ enum Fault {
     Down,
     /// Drop every other frame that it is given, as a full device does.
     Full,
+    /// Finish nothing as long as the flag is up.
+    Weak,
 }
 
 struct Faulty {
@@ -71,7 +73,8 @@ impl Port for Faulty {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::ALL
+        let weak = matches!(self.fault, Fault::Weak) && self.flag.load(Relaxed);
+        if weak { Capabilities::NONE } else { Capabilities::ALL }
     }
 
     fn state(&mut self) -> LinkState {
@@ -95,6 +98,31 @@ fn what_a_port_drops_is_not_counted_as_sent() {
     engine.configure(topology(&["a", "b"])).expect("the vector that was under way is out");
     let view = &engine.interfaces()[1];
     assert_eq!((view.tx_packets, view.tx_bytes, view.drops), (3, 60 + 70 + 80, 2));
+    full_again(engine);
+}
+
+#[test]
+fn a_port_that_can_do_less_gets_packets_that_are_finished() {
+    let mut engine = engine(1, Mode::Poll);
+    let a = attach(&mut engine, "a");
+    let (port, flag) = faulty(Fault::Weak);
+    engine.attach("b", vec![port]).expect("attached");
+    engine.configure(topology(&["a", "b"])).expect("configured");
+    for (weak, can) in [(true, Capabilities::NONE), (false, Capabilities::ALL)] {
+        flag.store(weak, Relaxed);
+        eventually(|| {
+            engine.second();
+            engine.interfaces[1].as_ref().is_some_and(|port| port.capabilities == can) && !engine.outdated
+        });
+        // A checksum to be filled in behind the end of the frame: whoever looks at it drops it.
+        let before = engine.interfaces()[1].tx_packets;
+        let open =
+            VnetHdr { flags: VnetHdr::NEEDS_CSUM, csum_start: 5000, csum_offset: 6, ..VnetHdr::default() };
+        a.send_offload(&frame(1, 2), Some(open));
+        a.send(&frame(1, 2));
+        let passed = if weak { 1 } else { 2 };
+        eventually(|| engine.interfaces()[1].tx_packets == before + passed);
+    }
     full_again(engine);
 }
 

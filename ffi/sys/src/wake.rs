@@ -50,6 +50,8 @@ pub enum Interest {
     Both,
     /// Hang-up and error only.
     Hangup,
+    /// Something new to read, once for each time: what is never read does not stay reported.
+    Edge,
 }
 
 impl Interest {
@@ -59,6 +61,7 @@ impl Interest {
             Self::Write => EpollFlags::EPOLLOUT,
             Self::Both => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT,
             Self::Hangup => EpollFlags::empty(),
+            Self::Edge => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
         }
     }
 }
@@ -100,9 +103,16 @@ impl std::fmt::Debug for Event {
     }
 }
 
-/// A set of descriptors to sleep on; level-triggered.
+/// A set of descriptors to sleep on; level-triggered but for [`Interest::Edge`]. It is a descriptor itself, readable while one
+/// of them is.
 #[derive(Debug)]
 pub struct Epoll(nix::sys::epoll::Epoll);
+
+impl AsFd for Epoll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.0.as_fd()
+    }
+}
 
 impl Epoll {
     /// An empty set.
@@ -190,6 +200,22 @@ mod tests {
         assert_eq!(flag.drain(), 2);
         assert_eq!(flag.drain(), 0);
         assert_eq!(epoll.wait(&mut events, Some(Duration::ZERO)).unwrap(), 0);
+    }
+
+    #[test]
+    fn an_edge_is_told_once_and_through_another_set() {
+        let (flag, inner, outer) = (EventFd::new().unwrap(), Epoll::new().unwrap(), Epoll::new().unwrap());
+        inner.add(&flag, 1, Interest::Edge).unwrap();
+        outer.add(&inner, 2, Interest::Read).unwrap();
+        let mut events = [Event::EMPTY; 4];
+        for _ in 0..3 {
+            flag.signal();
+            flag.signal();
+            assert_eq!(outer.wait(&mut events, Some(Duration::ZERO)).unwrap(), 1);
+            assert_eq!(events[0].token(), 2);
+            assert_eq!(inner.wait(&mut events, Some(Duration::ZERO)).unwrap(), 1);
+            assert_eq!(outer.wait(&mut events, Some(Duration::ZERO)).unwrap(), 0);
+        }
     }
 
     #[test]

@@ -58,6 +58,26 @@ pub enum PortError {
         /// Queues that it receives by.
         has: u32,
     },
+    /// The socket of a memif port could not be made.
+    #[error("memif socket {}: {source}: its directory must exist, and nobody else listen there", .socket.display())]
+    Socket {
+        /// Where.
+        socket: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A number of a memif port out of range.
+    #[error("memif socket {}: {field} is {value}: {want}", .socket.display())]
+    Memif {
+        /// The port's socket.
+        socket: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be right.
+        want: &'static str,
+    },
     /// A capture file could not be opened, read or made.
     #[error("{}: {source}", .file.display())]
     File {

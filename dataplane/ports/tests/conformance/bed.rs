@@ -9,15 +9,15 @@ use paceline_buf::{Cache, Packet, Pool, VECTOR_SIZE, Vector};
 use paceline_graph::{Capabilities, Drops};
 use paceline_packet::{PacketSocket, RxSlot};
 use paceline_ports::{
-    AfxdpConfig, AfxdpContext, AfxdpPort, Io, MemoryPeer, MemoryPort, PacketConfig, PacketPort, Port,
-    TapConfig, TapPort,
+    AfxdpConfig, AfxdpContext, AfxdpPort, Io, LinkState, MemoryPeer, MemoryPort, PacketConfig, PacketPort,
+    Port, TapConfig, TapPort,
 };
 use paceline_sys::link;
 use paceline_sys::netns::Scratch;
 
 /// `EtherType` for local experiments (IEEE 802): tells the test's frames from those that the kernel sends by itself.
 pub const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
-const CHUNKS: usize = 512;
+pub const CHUNKS: usize = 512;
 
 /// A port under test.
 pub struct Bed {
@@ -39,6 +39,10 @@ pub trait Far {
     fn send(&mut self, frame: &[u8]);
     /// The next frame, if there is one.
     fn receive(&mut self) -> Option<Vec<u8>>;
+    /// Goes or comes back; what the port says meanwhile, if it can.
+    fn set_up(&mut self, _up: bool) -> Option<&'static str> {
+        None
+    }
 }
 
 impl Far for MemoryPeer {
@@ -72,7 +76,12 @@ impl Far for PacketSocket {
 }
 
 impl Bed {
-    fn new(port: impl Port + 'static, far: impl Far + 'static, longest: usize, net: Option<Scratch>) -> Bed {
+    pub fn new(
+        port: impl Port + 'static,
+        far: impl Far + 'static,
+        longest: usize,
+        net: Option<Scratch>,
+    ) -> Bed {
         let pool = Pool::small(CHUNKS);
         let cache = pool.cache();
         Bed {
@@ -131,14 +140,16 @@ impl Bed {
         })
     }
 
-    /// Deletes the device; false if there is none.
-    pub fn kill(&self) -> bool {
-        self.net.as_ref().map(|net| net.ip("link delete port")).is_some()
+    /// Deletes the device, or ends the peer; what the port then says, if there is either.
+    pub fn kill(&mut self) -> Option<&'static str> {
+        let Some(net) = &self.net else { return self.far.set_up(false) };
+        net.ip("link delete port");
+        Some("the device was deleted")
     }
 
-    /// Takes the device down or up; false if there is none.
-    pub fn set_up(&mut self, up: bool) -> bool {
-        let Some(net) = &self.net else { return false };
+    /// Takes the device or the peer down or up; what the port says when it is down, if there is either.
+    pub fn set_up(&mut self, up: bool) -> Option<&'static str> {
+        let Some(net) = &self.net else { return self.far.set_up(up) };
         if !up {
             net.ip("link set port down");
         } else if net.ip("link").contains("far@port") {
@@ -148,7 +159,17 @@ impl Bed {
         }
         // A socket of the far side says once that its device was down.
         let _ = self.far.receive();
-        true
+        Some("the device is down")
+    }
+
+    /// Waits until the port says so.
+    pub fn expect_state(&mut self, want: &LinkState) {
+        let mut state = self.port.state();
+        patiently(|| {
+            state = self.port.state();
+            state == *want
+        });
+        assert_eq!(state, *want);
     }
 
     /// Receives until `want` frames of the test have come, or no more come.
@@ -225,7 +246,7 @@ impl Bed {
 }
 
 /// Asks again and again until it is so; gives up when nothing has happened for long enough to be sure.
-fn patiently(mut done: impl FnMut() -> bool) {
+pub fn patiently(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() && start.elapsed() < Duration::from_secs(5) {
         thread::sleep(Duration::from_micros(100));

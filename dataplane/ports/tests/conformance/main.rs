@@ -5,5 +5,6 @@
 
 mod bed;
 mod frames;
+mod memif;
 mod opening;
 mod sockets;

@@ -131,7 +131,9 @@ impl Seat {
     /// Gives the pair back.
     pub fn give_back(&mut self, pair: Option<Pair>) {
         // There is one pair, and a place for one.
-        let _ = pair.map(|pair| self.stale.push(pair));
+        if let Some(pair) = pair {
+            let _ = self.stale.push(pair);
+        }
         self.line.call.signal();
     }
 
@@ -265,18 +267,22 @@ impl Keeper {
             }
         };
         self.tell(fault as u8);
-        while fault != Fault::Stopped {
+        if fault == Fault::Stopped || self.recall() { fault } else { Fault::Stopped }
+    }
+
+    /// Waits until all pairs are back; false if the port is going instead.
+    fn recall(&mut self) -> bool {
+        loop {
             for chair in &mut self.chairs {
                 chair.take_back();
             }
             if !self.chairs.iter().any(|chair| chair.lent) {
-                break;
+                return true;
             }
             if self.wait(&[], None) {
-                return Fault::Stopped;
+                return false;
             }
         }
-        fault
     }
 
     /// Tells the workers.
@@ -323,15 +329,15 @@ impl Keeper {
     /// Watches over a connection until it ends.
     fn watch(&self, channel: &Channel) -> Fault {
         loop {
+            if let Some(fault) = fault(self.status.broken.load(Ordering::Acquire)) {
+                return fault;
+            }
             let mut others = vec![channel.as_fd()];
             if let Origin::Listener(listener) = &self.origin {
                 others.push(listener.as_fd());
                 while let Some(second) = listener.accept() {
                     let _ = second.send(&Message::disconnect(Fault::Busy), None);
                 }
-            }
-            if let Some(fault) = fault(self.status.broken.load(Ordering::Acquire)) {
-                return fault;
             }
             match channel.try_receive() {
                 Ok(None) => {}

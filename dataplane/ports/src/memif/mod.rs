@@ -99,7 +99,7 @@ impl MemifConfig {
                 "must be a multiple of 64",
             ),
             (memory.is_none(), "buffer_size", self.buffer_size.into(), "buffers of all queues exceed 4 GiB"),
-            (self.secret.len() > 23, "secret", self.secret.len() as u64, "bytes: must be at most 23"),
+            (self.secret.len() > 23, "secret", self.secret.len() as u64, "bytes must be at most 23"),
         ]
         .into_iter()
         .find_map(|(wrong, field, value, want)| wrong.then(|| (field, value.to_string(), want)))

@@ -184,6 +184,16 @@ impl Bed {
         got
     }
 
+    /// Receives until something came, whatever it is.
+    pub fn receive_any(&mut self) {
+        let mut out = Vector::new();
+        patiently(|| {
+            self.port.receive(&mut Io::new(&mut self.cache, &self.drops), &mut out);
+            !out.is_empty()
+        });
+        self.cache.free_all(&mut out);
+    }
+
     /// As [`receive`](Self::receive), keeping the chunks, with drops counting as frames.
     pub fn receive_held(&mut self, want: usize) -> Vec<Packet> {
         let (mut got, mut out, before) = (Vec::new(), Vector::new(), self.drops.total());

@@ -48,7 +48,7 @@ macro_rules! kinds {
     };
 }
 
-kinds! { memory tap packet afxdp memif_server memif_client }
+kinds! { memory tap packet afxdp memif_server memif_client testpmd_client testpmd_server }
 
 /// A frame of a length, with a number in it and bytes that depend on both.
 fn frame(len: usize, number: u16) -> Vec<u8> {

@@ -8,3 +8,4 @@ mod frames;
 mod memif;
 mod opening;
 mod sockets;
+mod testpmd;

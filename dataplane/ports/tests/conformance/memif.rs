@@ -7,23 +7,60 @@ use paceline_graph::Drops;
 use paceline_ports::{Io, LinkState, MemifConfig, MemifPort, MemifRole, Port, copy_in};
 use tempfile::TempDir;
 
-use crate::bed::{Bed, Far, bytes, patiently};
+use crate::bed::{Bed, CHUNKS, Far, bytes, patiently};
 
-/// The other side, with buffers of its own.
-struct Peer {
-    config: MemifConfig,
-    port: Option<MemifPort>,
+/// A port as the other side, with buffers of its own.
+pub struct Peer {
+    pub config: MemifConfig,
+    pub port: Option<MemifPort>,
     cache: Cache,
     pool: Arc<Pool>,
     got: Vector,
     /// What it was sent and has not handed on, last first.
     frames: Vec<Vec<u8>>,
     drops: Drops,
-    /// Keeps the socket.
-    _folder: Arc<TempDir>,
+    _folder: Folder,
 }
 
-fn open(config: &MemifConfig) -> MemifPort {
+impl Peer {
+    pub fn new(folder: &Folder, name: &str, role: MemifRole) -> Peer {
+        let config = folder.config(name, role);
+        let pool = Pool::small(CHUNKS);
+        Peer {
+            port: Some(open(&config)),
+            config,
+            cache: pool.cache(),
+            pool,
+            got: Vector::new(),
+            frames: Vec::new(),
+            drops: Drops::default(),
+            _folder: folder.clone(),
+        }
+    }
+}
+
+/// A folder for sockets, which goes with the last port there.
+#[derive(Clone)]
+pub struct Folder(Arc<TempDir>);
+
+impl Folder {
+    pub fn new() -> Folder {
+        Folder(Arc::new(tempfile::tempdir().expect("a folder")))
+    }
+
+    /// The configuration of a port whose socket has this name.
+    pub fn config(&self, name: &str, role: MemifRole) -> MemifConfig {
+        MemifConfig {
+            socket: self.0.path().join(name),
+            id: 3,
+            role,
+            secret: "it is me".into(),
+            ..MemifConfig::default()
+        }
+    }
+}
+
+pub fn open(config: &MemifConfig) -> MemifPort {
     MemifPort::open(config).expect("a port").remove(0)
 }
 
@@ -31,13 +68,21 @@ fn wait_for(port: &mut MemifPort) {
     patiently(|| port.state() == LinkState::Up);
 }
 
-impl Far for Peer {
-    fn send(&mut self, frame: &[u8]) {
+impl Peer {
+    /// Whether it could send a frame.
+    pub fn try_send(&mut self, frame: &[u8]) -> bool {
         let packet = copy_in(&mut self.cache, frame).expect("a chunk");
         assert!(self.got.push(packet).is_ok());
         let port = self.port.as_mut().expect("a port");
-        port.transmit(&mut Io::new(&mut self.cache, &self.drops), &mut self.got);
-        assert_eq!(self.drops.total(), 0, "{:?}", self.drops);
+        let mut io = Io::new(&mut self.cache, &self.drops);
+        port.transmit(&mut io, &mut self.got);
+        io.lost().packets == 0
+    }
+}
+
+impl Far for Peer {
+    fn send(&mut self, frame: &[u8]) {
+        assert!(self.try_send(frame), "{:?}", self.drops);
     }
 
     fn receive(&mut self) -> Option<Vec<u8>> {
@@ -88,28 +133,10 @@ impl Bed {
 }
 
 fn pair(near: MemifRole, far: MemifRole) -> Bed {
-    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
-    let config = |role| MemifConfig {
-        socket: folder.path().join("memif.sock"),
-        id: 3,
-        role,
-        secret: "it is me".into(),
-        ..MemifConfig::default()
-    };
-    let mut port = open(&config(near));
-    let far = open(&config(far));
+    let folder = Folder::new();
+    let mut port = open(&folder.config("memif.sock", near));
+    let mut peer = Peer::new(&folder, "memif.sock", far);
     wait_for(&mut port);
-    let pool = Pool::small(crate::bed::CHUNKS);
-    let mut peer = Peer {
-        config: config(if near == MemifRole::Server { MemifRole::Client } else { MemifRole::Server }),
-        port: Some(far),
-        cache: pool.cache(),
-        pool,
-        got: Vector::new(),
-        frames: Vec::new(),
-        drops: Drops::default(),
-        _folder: folder,
-    };
     wait_for(peer.port.as_mut().expect("a port"));
     Bed::new(port, peer, 65_549, None)
 }

@@ -35,7 +35,7 @@ pub use check::Host;
 pub use error::{ConfigError, Problem};
 pub use interface::{Interface, InterfaceError, Neighbour, On};
 pub use nat::{Nat, NatMapping};
-pub use port::{Afxdp, Packet, Pcap, Port, PortKind, Replay, Tap, XdpMode};
+pub use port::{Afxdp, Memif, MemifRole, Packet, Pcap, Port, PortKind, Replay, Tap, XdpMode};
 pub use route::{Action, StaticRoute, StaticRoutes, Vrf};
 pub use stream::{Generator, Stream};
 pub use uplink::Uplink;

@@ -162,6 +162,7 @@ fn port(value: Value<'_>) -> Result<Port, Problem> {
         Some("tap") => PortKind::Tap(typed(fields)?),
         Some("packet") => PortKind::Packet(typed(fields)?),
         Some("afxdp") => PortKind::Afxdp(typed(fields)?),
+        Some("memif") => PortKind::Memif(typed(fields)?),
         Some("pcap") => PortKind::Pcap(typed(fields)?),
         Some("generator") => PortKind::Generator(typed(fields)?),
         Some("null") => typed::<NoFields>(fields).map(|NoFields {}| PortKind::Null)?,

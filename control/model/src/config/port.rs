@@ -61,6 +61,8 @@ pub enum PortKind {
     Packet(Packet),
     /// A device that exists, by `AF_XDP`.
     Afxdp(Afxdp),
+    /// Memory shared with another process.
+    Memif(Memif),
     /// Capture files.
     Pcap(Pcap),
     /// Packets made here.
@@ -71,7 +73,7 @@ pub enum PortKind {
 
 impl PortKind {
     /// As in the file.
-    pub const NAMES: [&str; 6] = ["tap", "packet", "afxdp", "pcap", "generator", "null"];
+    pub const NAMES: [&str; 7] = ["tap", "packet", "afxdp", "memif", "pcap", "generator", "null"];
 
     /// As in the file.
     pub const fn name(&self) -> &'static str {
@@ -79,6 +81,7 @@ impl PortKind {
             Self::Tap(_) => "tap",
             Self::Packet(_) => "packet",
             Self::Afxdp(_) => "afxdp",
+            Self::Memif(_) => "memif",
             Self::Pcap(_) => "pcap",
             Self::Generator(_) => "generator",
             Self::Null => "null",
@@ -141,6 +144,48 @@ pub enum XdpMode {
     Native,
     /// In the network stack.
     Generic,
+}
+
+/// Memory shared with another process: VPP, DPDK's `net_memif`, libmemif.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memif {
+    /// The socket, up to 107 bytes of path; as server, for this port alone.
+    pub socket: PathBuf,
+    /// Which side the port is.
+    pub role: MemifRole,
+    /// The number of the interface on the socket.
+    #[serde(default)]
+    pub id: u32,
+    /// Frames that may wait in a queue, a power of two from 2 to 16384; as server, the most that the client may choose.
+    #[serde(default = "ring_size", deserialize_with = "limits::between::<_, _, 2, 16_384>")]
+    pub ring_size: u32,
+    /// As client, bytes of a buffer: a multiple of 64, up to 65472.
+    #[serde(default = "buffer_size", deserialize_with = "limits::between::<_, _, 64, 65_472>")]
+    pub buffer_size: u32,
+    /// What both sides must know, up to 23 bytes; empty: nothing.
+    #[serde(default)]
+    pub secret: String,
+}
+
+fn ring_size() -> u32 {
+    1024
+}
+
+fn buffer_size() -> u32 {
+    2048
+}
+
+/// Which side of a memif connection a port is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemifRole {
+    /// Listens on the socket: VPP's master.
+    #[serde(alias = "master")]
+    Server,
+    /// Connects, and brings the memory: VPP's slave.
+    #[serde(alias = "slave")]
+    Client,
 }
 
 /// Capture files: one that is played in, one that is written.

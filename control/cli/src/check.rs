@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use paceline_model::config::{Bridge, Interface, On, Port, PortKind, StaticRoute, Vxlan};
+use paceline_model::config::{Bridge, Interface, On, Port, PortKind, Role, StaticRoute, Vxlan};
 use paceline_model::{Config, Desired, DesiredTunnel, Model, PortName, VlanMode, desired};
 use serde_json::{Value, json};
 
@@ -168,6 +168,13 @@ fn of(port: &Port) -> String {
         PortKind::Packet(packet) => at(&packet.device, &packet.netns),
         PortKind::Afxdp(xdp) => at(&xdp.device, &xdp.netns),
         PortKind::VhostUser(vhost) => vhost.socket.display().to_string(),
+        PortKind::Memif(memif) => {
+            let role = match memif.role {
+                Role::Server => "server",
+                Role::Client => "client",
+            };
+            format!("{role} of {} on {}", memif.id, memif.socket.display())
+        }
         PortKind::Pcap(pcap) => {
             let file = |word, path: &Option<std::path::PathBuf>| {
                 path.as_ref().map(|path| format!("{word} {}", path.display()))

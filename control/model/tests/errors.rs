@@ -282,3 +282,41 @@ proptest! {
         let _ = problems(&text);
     }
 }
+
+#[test]
+fn a_memif_port_says_what_is_wrong() {
+    let port = |fields: &str| format!("[[port]]\nname = \"v\"\nkind = \"memif\"\n{fields}\n");
+    let server = "socket = \"/run/v.sock\"\nrole = \"server\"";
+    for (fields, wanted) in [
+        ("role = \"server\"", "missing field `socket`"),
+        ("socket = \"/run/v.sock\"", "missing field `role`"),
+        ("socket = \"\"\nrole = \"master\"", "socket is a path of 0 bytes: must be 1 to 107"),
+        ("socket = \"/run/v.sock\"\nrole = \"both\"", "unknown variant `both`"),
+    ] {
+        let said = problems(&port(fields));
+        assert!(said.len() == 1 && said[0].contains(wanted), "{said:?}");
+    }
+    for (field, wanted) in [
+        ("ring_size = 1000", "ring_size is 1000: must be a power of two from 2 to 16384"),
+        ("ring_size = 32768", "expected a whole number from 2 to 16384"),
+        ("buffer_size = 100", "buffer_size is 100: must be a multiple of 64"),
+        (
+            "queues = 16\nring_size = 16384\nbuffer_size = 4096",
+            "is 2147483648 bytes: must be at most 1073741824",
+        ),
+        ("secret = \"123456789012345678901234\"", "secret has 24 bytes: must be at most 23"),
+        ("mode = \"ip\"", "unknown field `mode`"),
+    ] {
+        let said = problems(&port(&format!("{server}\n{field}")));
+        assert!(said.len() == 1 && said[0].contains(wanted), "{field}: {said:?}");
+    }
+    let two = |first: &str, second: &str| {
+        let second = second.replace("[[port]]\nname = \"v\"", "[[port]]\nname = \"w\"");
+        problems(&format!("{first}{second}"))
+    };
+    let said = two(&port(server), &port(&format!("{server}\nid = 1")));
+    assert!(said[0].contains("is that of port \"v\": each server needs its own"), "{said:?}");
+    let client = |id: u8| port(&format!("socket = \"/run/v.sock\"\nrole = \"slave\"\nid = {id}"));
+    assert!(two(&client(0), &client(0))[0].contains("id 0 is what port \"v\" asks for: choose another id"));
+    assert_eq!(two(&client(0), &client(1)), [""; 0]);
+}

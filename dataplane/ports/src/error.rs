@@ -66,6 +66,18 @@ pub enum PortError {
         /// What the system said.
         source: io::Error,
     },
+    /// A number of a memif port out of range.
+    #[error("memif socket {}: {field} is {value}: {want}", .socket.display())]
+    Memif {
+        /// The port's socket.
+        socket: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be right.
+        want: &'static str,
+    },
     /// A capture file could not be opened, read or made.
     #[error("{}: {source}", .file.display())]
     File {

@@ -48,7 +48,7 @@ pub enum Interest {
     Write,
     /// Either.
     Both,
-    /// Each signal of an eventfd, told once, without anyone reading it.
+    /// Something new to read, told once for each time: what is never read does not stay reported.
     Signal,
     /// Hang-up and error only.
     Hangup,
@@ -103,7 +103,8 @@ impl std::fmt::Debug for Event {
     }
 }
 
-/// A set of descriptors to sleep on; level-triggered.
+/// A set of descriptors to sleep on; level-triggered but for [`Interest::Signal`]. It is a descriptor itself, readable while one
+/// of them is.
 #[derive(Debug)]
 pub struct Epoll(nix::sys::epoll::Epoll);
 

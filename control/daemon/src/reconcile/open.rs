@@ -8,8 +8,8 @@ use paceline_buf::Pool;
 use paceline_model::config::{self, PortKind, Replay, Role};
 use paceline_model::{DesiredKind, DesiredPort, IfName, PortName};
 use paceline_ports::{
-    AfxdpContext, GeneratorPort, NullPort, PcapConfig, PcapPort, Port, PortError, RecordConfig, ReplayConfig,
-    VhostConfig, VhostPort, VhostRole,
+    AfxdpContext, GeneratorPort, MemifConfig, MemifPort, MemifRole, NullPort, PcapConfig, PcapPort, Port,
+    PortError, RecordConfig, ReplayConfig, VhostConfig, VhostPort, VhostRole,
 };
 use paceline_tap::{Offloads, Options, TapError};
 use paceline_worker::{Engine, EngineError};
@@ -146,6 +146,13 @@ impl Opener {
             PortKind::Generator(config) => {
                 Ok(vec![Box::new(GeneratorPort::open(&generator::config(config))?)])
             }
+            PortKind::Memif(config) => {
+                let config = memif(name, config, queues);
+                let open = move || {
+                    Ok(MemifPort::open(&config)?.into_iter().map(|port| Box::new(port) as _).collect())
+                };
+                device::blocking(open).await
+            }
             PortKind::Pcap(config) => {
                 let (config, pool) = (pcap(config), Arc::clone(&self.pool));
                 // It reads the whole file.
@@ -187,6 +194,22 @@ async fn open_tap(device: Device, persist: bool, queues: usize, mtu: u16) -> Res
         Ok(opened)
     };
     device.open(open).await
+}
+
+fn memif(name: &PortName, config: &config::Memif, queues: usize) -> MemifConfig {
+    MemifConfig {
+        socket: config.socket.clone(),
+        id: config.id,
+        role: match config.role {
+            Role::Server => MemifRole::Server,
+            Role::Client => MemifRole::Client,
+        },
+        name: name.as_str().into(),
+        queues,
+        ring_size: config.ring_size,
+        buffer_size: config.buffer_size,
+        secret: config.secret.clone(),
+    }
 }
 
 fn pcap(config: &config::Pcap) -> PcapConfig {

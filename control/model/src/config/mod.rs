@@ -36,7 +36,7 @@ pub use error::{ConfigError, Problem};
 pub use interface::{Interface, InterfaceError, Neighbour, On};
 pub(crate) use limits::maybe_between;
 pub use nat::{Nat, NatMapping};
-pub use port::{Afxdp, Packet, Pcap, Port, PortKind, Replay, Role, Tap, VhostUser, XdpMode};
+pub use port::{Afxdp, Memif, Packet, Pcap, Port, PortKind, Replay, Role, Tap, VhostUser, XdpMode};
 pub use route::{Action, StaticRoute, StaticRoutes, Vrf};
 pub use stream::{Generator, Stream};
 pub use uplink::Uplink;

@@ -164,6 +164,7 @@ fn port(value: Value<'_>) -> Result<Port, Problem> {
         Some("packet") => PortKind::Packet(typed(fields)?),
         Some("afxdp") => PortKind::Afxdp(typed(fields)?),
         Some("vhost-user") => PortKind::VhostUser(typed(fields)?),
+        Some("memif") => PortKind::Memif(typed(fields)?),
         Some("pcap") => PortKind::Pcap(typed(fields)?),
         Some("generator") => PortKind::Generator(typed(fields)?),
         Some("null") => typed::<NoFields>(fields).map(|NoFields {}| PortKind::Null)?,

@@ -64,6 +64,8 @@ pub enum PortKind {
     /// A virtual machine, or another process, by vhost-user.
     #[serde(rename = "vhost-user")]
     VhostUser(VhostUser),
+    /// Memory shared with another process.
+    Memif(Memif),
     /// Capture files.
     Pcap(Pcap),
     /// Packets made here.
@@ -74,7 +76,8 @@ pub enum PortKind {
 
 impl PortKind {
     /// As in the file.
-    pub const NAMES: [&str; 7] = ["tap", "packet", "afxdp", "vhost-user", "pcap", "generator", "null"];
+    pub const NAMES: [&str; 8] =
+        ["tap", "packet", "afxdp", "vhost-user", "memif", "pcap", "generator", "null"];
 
     /// As in the file.
     pub const fn name(&self) -> &'static str {
@@ -83,6 +86,7 @@ impl PortKind {
             Self::Packet(_) => "packet",
             Self::Afxdp(_) => "afxdp",
             Self::VhostUser(_) => "vhost-user",
+            Self::Memif(_) => "memif",
             Self::Pcap(_) => "pcap",
             Self::Generator(_) => "generator",
             Self::Null => "null",
@@ -147,6 +151,36 @@ pub enum XdpMode {
     Generic,
 }
 
+/// Memory shared with another process: VPP, DPDK's `net_memif`, libmemif.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memif {
+    /// The socket, up to 107 bytes of path; as server, for this port alone.
+    pub socket: PathBuf,
+    /// Which side the port is.
+    pub role: Role,
+    /// The number of the interface on the socket.
+    #[serde(default)]
+    pub id: u32,
+    /// Frames that may wait in a queue, a power of two from 2 to 16384; as server, the most that the client may choose.
+    #[serde(default = "ring_size", deserialize_with = "limits::between::<_, _, 2, 16_384>")]
+    pub ring_size: u32,
+    /// As client, bytes of a buffer: a multiple of 64, up to 65472.
+    #[serde(default = "buffer_size", deserialize_with = "limits::between::<_, _, 64, 65_472>")]
+    pub buffer_size: u32,
+    /// What both sides must know, up to 23 bytes; empty: nothing.
+    #[serde(default)]
+    pub secret: String,
+}
+
+fn ring_size() -> u32 {
+    1024
+}
+
+fn buffer_size() -> u32 {
+    2048
+}
+
 /// A virtio network device whose driver is in a virtual machine or in another process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -167,10 +201,12 @@ impl VhostUser {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// It makes the socket, and the peer connects to it.
+    /// It makes the socket, and the peer connects to it: memif's master.
     #[default]
+    #[serde(alias = "master")]
     Server,
-    /// It connects to the peer's socket, again and again until it is there.
+    /// It connects to the peer's socket, again and again until it is there: memif's slave.
+    #[serde(alias = "slave")]
     Client,
 }
 

@@ -20,7 +20,7 @@ use crate::guest::{Guest, Kind};
 
 /// `EtherType` for local experiments (IEEE 802): tells the test's frames from those that the kernel sends by itself.
 pub const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
-const CHUNKS: usize = 512;
+pub const CHUNKS: usize = 512;
 
 /// A port under test.
 pub struct Bed {
@@ -30,8 +30,6 @@ pub struct Bed {
     pub longest: usize,
     /// Chunks that the device holds while nothing happens.
     pub lent: usize,
-    /// What a port says whose device is down, or gone.
-    pub down: [&'static str; 2],
     pool: Arc<Pool>,
     pub cache: Cache,
     pub drops: Drops,
@@ -44,9 +42,9 @@ pub trait Far {
     fn send(&mut self, frame: &[u8]);
     /// The next frame, if there is one.
     fn receive(&mut self) -> Option<Vec<u8>>;
-    /// Takes itself down or up; false if it cannot.
-    fn set_up(&mut self, _up: bool) -> bool {
-        false
+    /// Goes or comes back; what the port says meanwhile, if it can.
+    fn set_up(&mut self, _up: bool) -> Option<&'static str> {
+        None
     }
 }
 
@@ -97,17 +95,22 @@ impl Far for Vhost {
         self.guest.as_mut()?.receive().map(|(_, frame)| frame)
     }
 
-    fn set_up(&mut self, up: bool) -> bool {
+    fn set_up(&mut self, up: bool) -> Option<&'static str> {
         self.guest = None;
         if up {
             self.guest = Some(Guest::connect(&self.directory.path().join("socket"), self.kind));
         }
-        true
+        Some("the peer is gone")
     }
 }
 
 impl Bed {
-    fn new(port: impl Port + 'static, far: impl Far + 'static, longest: usize, net: Option<Scratch>) -> Bed {
+    pub fn new(
+        port: impl Port + 'static,
+        far: impl Far + 'static,
+        longest: usize,
+        net: Option<Scratch>,
+    ) -> Bed {
         let pool = Pool::small(CHUNKS);
         let cache = pool.cache();
         Bed {
@@ -115,7 +118,6 @@ impl Bed {
             far: Box::new(far),
             longest,
             lent: 0,
-            down: ["the device is down", "the device was deleted"],
             pool,
             cache,
             drops: Drops::default(),
@@ -183,29 +185,22 @@ impl Bed {
         let config = VhostConfig { socket: directory.path().join("socket"), role: VhostRole::Server };
         let port = VhostPort::open(&config).expect("a socket");
         let far = Vhost { kind, guest: None, directory };
-        let down = ["the peer is gone"; 2];
-        let mut bed = Bed { down, ..Bed::new(port, far, 65_549, None) };
+        let mut bed = Bed::new(port, far, 65_549, None);
         bed.set_up(true);
+        bed.expect_state(&LinkState::Up);
         Some(bed)
     }
 
-    /// Deletes the device; false if there is none.
-    pub fn kill(&mut self) -> bool {
-        match &self.net {
-            Some(net) => net.ip("link delete port"),
-            None => return self.set_up(false),
-        };
-        true
+    /// Deletes the device, or ends the peer; what the port then says, if there is either.
+    pub fn kill(&mut self) -> Option<&'static str> {
+        let Some(net) = &self.net else { return self.far.set_up(false) };
+        net.ip("link delete port");
+        Some("the device was deleted")
     }
 
-    /// Takes the device down or up; false if there is none.
-    pub fn set_up(&mut self, up: bool) -> bool {
-        let Some(net) = &self.net else {
-            let can = self.far.set_up(up);
-            // It is told by a thread of its own.
-            patiently(|| !can || (self.port.state() == LinkState::Up) == up);
-            return can;
-        };
+    /// Takes the device or the peer down or up; what the port says when it is down, if there is either.
+    pub fn set_up(&mut self, up: bool) -> Option<&'static str> {
+        let Some(net) = &self.net else { return self.far.set_up(up) };
         if !up {
             net.ip("link set port down");
         } else if net.ip("link").contains("far@port") {
@@ -215,7 +210,17 @@ impl Bed {
         }
         // A socket of the far side says once that its device was down.
         let _ = self.far.receive();
-        true
+        Some("the device is down")
+    }
+
+    /// Waits until the port says so.
+    pub fn expect_state(&mut self, want: &LinkState) {
+        let mut state = self.port.state();
+        patiently(|| {
+            state = self.port.state();
+            state == *want
+        });
+        assert_eq!(state, *want);
     }
 
     /// Receives until `want` frames of the test have come, or no more come.
@@ -228,6 +233,16 @@ impl Bed {
             got.len() >= want
         });
         got
+    }
+
+    /// Receives until something came, whatever it is.
+    pub fn receive_any(&mut self) {
+        let mut out = Vector::new();
+        patiently(|| {
+            self.port.receive(&mut Io::new(&mut self.cache, &self.drops), &mut out);
+            !out.is_empty()
+        });
+        self.cache.free_all(&mut out);
     }
 
     /// As [`receive`](Self::receive), keeping the chunks, with drops counting as frames.
@@ -292,7 +307,7 @@ impl Bed {
 }
 
 /// Asks again and again until it is so; gives up when nothing has happened for long enough to be sure.
-fn patiently(mut done: impl FnMut() -> bool) {
+pub fn patiently(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() && start.elapsed() < Duration::from_secs(5) {
         thread::sleep(Duration::from_micros(100));

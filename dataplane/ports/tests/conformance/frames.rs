@@ -48,7 +48,7 @@ macro_rules! kinds {
     };
 }
 
-kinds! { memory tap packet afxdp vhost_split vhost_packed }
+kinds! { memory tap packet afxdp vhost_split vhost_packed memif_server memif_client testpmd_client testpmd_server }
 
 /// A frame of a length, with a number in it and bytes that depend on both.
 fn frame(len: usize, number: u16) -> Vec<u8> {
@@ -181,14 +181,14 @@ fn a_bad_packet_harms_no_other(mut bed: Bed) {
 }
 
 fn a_device_that_goes_down_comes_back(mut bed: Bed) {
-    if bed.set_up(false) {
-        assert_eq!(bed.port.state(), LinkState::Down(bed.down[0]));
+    if let Some(why) = bed.set_up(false) {
+        bed.expect_state(&LinkState::Down(why));
         let packets: Vec<_> = (0..3).map(|number| bed.packet_of(&frame(60, number))).collect();
         bed.transmit(packets);
         assert_eq!(bed.drops.get(Reason::PortDown), 3);
         assert!(bed.receive(0).is_empty());
         bed.set_up(true);
-        assert_eq!(bed.port.state(), LinkState::Up);
+        bed.expect_state(&LinkState::Up);
         let sent = frame(60, 9);
         bed.far_send(std::slice::from_ref(&sent));
         assert!(bed.receive(1) == [sent.clone()]);
@@ -200,9 +200,9 @@ fn a_device_that_goes_down_comes_back(mut bed: Bed) {
 }
 
 fn a_device_that_is_deleted_is_reported(mut bed: Bed) {
-    if bed.kill() {
+    if let Some(why) = bed.kill() {
         for _ in 0..2 {
-            assert_eq!(bed.port.state(), LinkState::Down(bed.down[1]));
+            bed.expect_state(&LinkState::Down(why));
             assert!(bed.receive(0).is_empty());
         }
         let packets: Vec<_> = (0..40).map(|number| bed.packet_of(&frame(60, number))).collect();

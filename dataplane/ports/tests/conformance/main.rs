@@ -7,5 +7,7 @@ mod bed;
 mod frames;
 #[path = "../guest/mod.rs"]
 mod guest;
+mod memif;
 mod opening;
 mod sockets;
+mod testpmd;

@@ -11,6 +11,7 @@ mod frames;
 mod gateways;
 mod harness;
 mod lifecycle;
+mod memif;
 mod multicast;
 mod nat;
 mod neighbours;
@@ -53,6 +54,7 @@ pub fn all() -> impl Iterator<Item = Named> {
     let files = [
         ("harness", harness::CASES),
         ("lifecycle", lifecycle::CASES),
+        ("memif", memif::CASES),
         ("addresses", addresses::CASES),
         ("networks", networks::CASES),
         ("gateways", gateways::CASES),

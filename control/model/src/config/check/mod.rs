@@ -45,6 +45,7 @@ pub(crate) use at;
 
 pub mod acl;
 mod interface;
+mod memif;
 mod nat;
 mod route;
 mod uplink;
@@ -100,6 +101,7 @@ pub(super) fn problems(config: &Config, host: &Host, document: &DeTable<'_>) -> 
         self::port(port, index, &mut checks);
         host_device(port, index, &config.docker, &mut checks);
     }
+    memif::sockets(config, &mut checks);
     let mut member_of = BTreeMap::new();
     for (index, bridge) in config.bridges.iter().enumerate() {
         self::bridge(bridge, index, &ports, &mut member_of, &mut checks);
@@ -233,6 +235,7 @@ fn port(port: &Port, index: usize, checks: &mut Checks<'_>) {
                 self::stream(stream, port, index, number, checks);
             }
         }
+        PortKind::Memif(memif) => memif::memif(port, memif, index, checks),
         PortKind::Packet(_) | PortKind::Afxdp(_) | PortKind::Null => {}
     }
 }

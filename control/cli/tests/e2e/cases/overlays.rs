@@ -421,6 +421,8 @@ fn a_station_that_moves(engine: &Engine) {
     b.up(1450);
     a.host.reaches(&b.own()[0]);
     b.host.ip("link set dev lan0 down");
+    // A kernel keeps an address that it has just learned for a second (arp(7): locktime).
+    std::thread::sleep(Duration::from_millis(1100));
     later.up(1450);
     // It says a word, as a machine does that was moved.
     later.host.reaches(&a.own()[0]);

@@ -362,7 +362,7 @@ fn what_the_workers_cannot_hold_is_taken_back(engine: &Engine) {
     let _server = Place::of(&db).serve(Speech::Tcp, 5432);
     apply(engine, &switch, SHOP);
     // Without what was counted: a connection's last packets may come after the look.
-    let rules_of = |switch: &Switch| -> Vec<_> {
+    let rules_of = |switch: &Switch<'_>| -> Vec<_> {
         let shown: serde_json::Value =
             serde_json::from_str(&switch.cli(["policy", "show", "--json"]).ok()).expect("JSON");
         let rows = shown.as_array().into_iter().flatten();

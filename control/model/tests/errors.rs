@@ -213,7 +213,7 @@ fn each_wrong_field_has_its_message() {
         (port("kind = 'vhost-user'\nsocket = 'x'"), "4: port \"p0\": socket x: must be an absolute path"),
         (
             port("kind = 'vhost-user'\nsocket = '/x'\nrole = 'host'"),
-            "5: unknown variant `host`, expected `server` or `client`",
+            "5: unknown variant `host`, expected one of `master`, `server`, `client`, `slave`",
         ),
         (
             port("kind = 'vhost-user'\nsocket = '/x'\nqueues = 2"),

@@ -20,7 +20,7 @@ use crate::message::{LEN, Message};
 /// How long a message may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Descriptors for which there is room in a message, so that more than one is seen and not cut off.
-const DESCRIPTORS: usize = 8;
+const DESCRIPTORS: usize = 253;
 
 /// Where a server waits for clients. The socket's file goes with it.
 #[derive(Debug)]
@@ -60,10 +60,16 @@ impl Listener {
     }
 
     /// The next client that waits, if one does.
-    pub fn accept(&self) -> Option<Channel> {
-        let fd = accept4(self.fd.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK).ok()?;
-        // SAFETY: the descriptor is new, and nobody else's.
-        Some(Channel(unsafe { OwnedFd::from_raw_fd(fd) }))
+    ///
+    /// # Errors
+    /// There are no descriptors or is no memory for it; it goes on waiting.
+    pub fn accept(&self) -> io::Result<Option<Channel>> {
+        match accept4(self.fd.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK) {
+            // SAFETY: the descriptor is new, and nobody else's.
+            Ok(fd) => Ok(Some(Channel(unsafe { OwnedFd::from_raw_fd(fd) }))),
+            Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNABORTED) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

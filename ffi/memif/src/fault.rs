@@ -56,7 +56,7 @@ faults! {
     /// Regions are numbered from 0, without gaps.
     RegionIndex = "the peer's regions are too many or out of order",
     /// More than the file has, or than offsets can reach.
-    RegionSize = "the peer's region is larger than its memory",
+    RegionSize = "the peer's region is larger than its memory, or all are larger than 1 GiB",
     /// A file that can shrink would kill who reads it.
     RegionSeal = "the peer's region is no memfd sealed against shrinking",
     /// A hole in these is filled only while there are free pages, else who reads it is killed.

@@ -20,6 +20,8 @@ use crate::{Channel, Fault};
 
 /// Most regions that a client may bring.
 const MAX_REGIONS: usize = 16;
+/// Most bytes that all of them may have: what is not there yet comes to be when it is looked at, and is then ours.
+const MAX_BYTES: u64 = 1 << 30;
 /// Buffers begin at a page.
 const PAGE: usize = 4096;
 
@@ -99,6 +101,8 @@ struct Named {
 #[derive(Default)]
 struct Offer {
     memories: Vec<Memory>,
+    /// Bytes of all of them.
+    bytes: u64,
     to_server: Vec<Named>,
     to_client: Vec<Named>,
 }
@@ -160,12 +164,16 @@ impl Offer {
         if usize::from(index) != self.memories.len() || self.memories.len() == MAX_REGIONS {
             return Err(Fault::RegionIndex);
         }
+        self.bytes = self.bytes.saturating_add(size);
+        if self.bytes > MAX_BYTES {
+            return Err(Fault::RegionSize);
+        }
         self.memories.push(Memory::foreign(file, size)?);
         Ok(())
     }
 
     fn connect(self, settings: &Settings) -> Result<Vec<Pair>, Fault> {
-        let Self { memories, to_server, to_client } = self;
+        let Self { memories, to_server, to_client, .. } = self;
         let queues = usize::from(settings.queues);
         if to_server.len() != queues || to_client.len() != queues {
             return Err(Fault::Queues);

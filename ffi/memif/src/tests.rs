@@ -33,7 +33,7 @@ fn channels() -> (TempDir, Listener, Channel, Channel) {
     let path = folder.path().join("memif.sock");
     let listener = Listener::bind(&path).unwrap();
     let client = Channel::connect(&path).unwrap();
-    let server = listener.accept().unwrap();
+    let server = listener.accept().unwrap().unwrap();
     (folder, listener, server, client)
 }
 
@@ -90,7 +90,7 @@ fn a_socket_that_was_left_is_replaced_and_nothing_else_is() {
     assert!(path.exists(), "as after a kill");
     let listener = Listener::bind(&path).unwrap();
     assert_eq!(bind(&path), Err(ErrorKind::AddrInUse));
-    assert!(Channel::connect(&path).is_ok() && listener.accept().is_some());
+    assert!(Channel::connect(&path).is_ok() && listener.accept().unwrap().is_some());
     drop(listener);
     assert!(!path.exists());
 

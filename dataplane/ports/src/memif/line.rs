@@ -107,16 +107,20 @@ impl Seat {
         self.wake.drain();
         let status = &self.line.status;
         self.turn = status.turn.load(Ordering::Acquire);
-        let down = fault(status.down.load(Ordering::Acquire));
+        // In this order: it was told that all is well before a pair was lent.
         let new = self.fresh.pop().ok();
-        match (new, down) {
-            (Some(new), None) => {
+        match (fault(status.down.load(Ordering::Acquire)), new, old) {
+            (None, Some(new), old) => {
                 self.give_back(old);
                 Ok(new)
             }
-            (new, down) => {
+            // It is of this connection, as no other one begins before it is back.
+            (None, None, Some(old)) => Ok(old),
+            // One is on its way.
+            (None, None, None) => Err(Fault::Closed),
+            (Some(down), new, old) => {
                 self.give_back(old.or(new));
-                Err(down.unwrap_or(Fault::Closed))
+                Err(down)
             }
         }
     }
@@ -254,9 +258,10 @@ impl Keeper {
             Err(fault) => fault,
             Ok((channel, pairs)) => {
                 self.status.broken.store(NONE, Ordering::Release);
+                self.status.down.store(NONE, Ordering::Release);
                 let lent = self.chairs.iter_mut().zip(pairs).try_for_each(|(chair, pair)| chair.lend(pair));
                 let fault = lent.err().unwrap_or_else(|| {
-                    self.tell(NONE);
+                    self.announce();
                     self.watch(&channel)
                 });
                 if !matches!(fault, Fault::Closed | Fault::Disconnected) {
@@ -289,10 +294,15 @@ impl Keeper {
     fn tell(&self, down: u8) {
         let was = self.status.down.swap(down, Ordering::AcqRel);
         if was != down || self.chairs.iter().any(|chair| chair.lent) {
-            self.status.turn.fetch_add(1, Ordering::AcqRel);
-            for chair in &self.chairs {
-                chair.wake.signal();
-            }
+            self.announce();
+        }
+    }
+
+    /// Has the workers look.
+    fn announce(&self) {
+        self.status.turn.fetch_add(1, Ordering::AcqRel);
+        for chair in &self.chairs {
+            chair.wake.signal();
         }
     }
 
@@ -316,10 +326,13 @@ impl Keeper {
         match &self.origin {
             Origin::Path(path) => Channel::connect(path).map_err(|_| Fault::NoServer),
             Origin::Listener(listener) => loop {
-                if let Some(channel) = listener.accept() {
-                    return Ok(channel);
-                }
-                if self.wait(&[listener.as_fd()], None) {
+                let stopped = match listener.accept() {
+                    Ok(Some(channel)) => return Ok(channel),
+                    Ok(None) => self.wait(&[listener.as_fd()], None),
+                    // Without a descriptor for it the client goes on waiting.
+                    Err(_) => self.wait(&[], Some(PAUSE)),
+                };
+                if stopped {
                     return Err(Fault::Stopped);
                 }
             },
@@ -332,11 +345,16 @@ impl Keeper {
             if let Some(fault) = fault(self.status.broken.load(Ordering::Acquire)) {
                 return fault;
             }
-            let mut others = vec![channel.as_fd()];
+            let (mut others, mut limit) = (vec![channel.as_fd()], None);
             if let Origin::Listener(listener) = &self.origin {
-                others.push(listener.as_fd());
-                while let Some(second) = listener.accept() {
-                    let _ = second.send(&Message::disconnect(Fault::Busy), None);
+                // One at a time, so that whoever connects in a loop does not keep this thread from the rest.
+                match listener.accept() {
+                    Ok(Some(second)) => {
+                        let _ = second.send(&Message::disconnect(Fault::Busy), None);
+                        others.push(listener.as_fd());
+                    }
+                    Ok(None) => others.push(listener.as_fd()),
+                    Err(_) => limit = Some(PAUSE),
                 }
             }
             match channel.try_receive() {
@@ -345,7 +363,7 @@ impl Keeper {
                 Ok(Some(_)) => return Fault::Message,
                 Err(fault) => return fault,
             }
-            if self.wait(&others, None) {
+            if self.wait(&others, limit) {
                 return Fault::Stopped;
             }
         }

@@ -179,6 +179,8 @@ impl Device {
         };
         let made = signal(kick).and_then(|kick| {
             let call = ring.call.as_ref().map(signal).transpose()?;
+            // What was put into the ring before, by a queue without it or by a switch that was killed, was perhaps not told.
+            call.iter().for_each(Signal::raise);
             Queue::new(memory, &spec, Some(kick), call).map_err(|error| error.to_string())
         });
         let queue = made.map_err(|error| self.refuse(Why::Ring, format!("queue {index}: {error}")))?;

@@ -170,7 +170,8 @@ pub struct FilterRuleView {
     pub stateful: bool,
     /// Tier or list; empty for what becomes of the rest.
     pub tier: String,
-    /// The rule; `default` is the end of its tier. Without a policy `port-security`, `rate`, `dscp` or `mirror`.
+    /// The rule; `default` is the end of its tier. Without a policy `port-security`, `rate`,
+    /// `dscp`, `mirror`, or `storm-` and a kind of frames.
     pub rule: String,
     /// `permit`, `deny`, `reject` or `pass`; or in words what else is done.
     pub action: String,

@@ -8,13 +8,9 @@ use super::*;
 
 const ROUTER: Mac = Mac(0x02ee_0000_0000);
 
-/// A router with one interface, behind which all hosts are.
-fn stick(input: Option<PolicySpec>, output: Option<PolicySpec>) -> Wall {
-    let mut wall = Wall::new(None, None);
-    wall.workers = 2;
-    wall.set(input, output);
-    let host = wall.rig.snapshot.interface(HOST).expect("there");
-    let filter = host.filter.clone();
+/// Has the host's interface routed, with the policies that it has.
+fn route(wall: &mut Wall) {
+    let filter = wall.rig.snapshot.interface(HOST).expect("there").filter.clone();
     let features = Features {
         routed: true,
         acl_input: true,
@@ -24,6 +20,14 @@ fn stick(input: Option<PolicySpec>, output: Option<PolicySpec>) -> Wall {
     };
     let l3 = L3 { mac: ROUTER, address4: None, address6: None, mtu: 1500 };
     wall.rig.interface(HOST, features, |i| (i.l3, i.filter) = (Some(l3), filter));
+}
+
+/// A router with one interface, behind which all hosts are.
+fn stick(input: Option<PolicySpec>, output: Option<PolicySpec>) -> Wall {
+    let mut wall = Wall::new(None, None);
+    wall.workers = 2;
+    wall.set(input, output);
+    route(&mut wall);
     let (mut rib4, rib6) = (Rib4::new().expect("room"), Rib6::new().expect("room"));
     let lines = Adjacencies::new(2);
     let link = Link { interface: HOST, mtu: 1500, source: ROUTER, version: IpVersion::V4 };
@@ -82,17 +86,8 @@ fn a_new_policy_ends_the_session_that_it_forbids_and_no_other() {
     let mut wall = stick(open(), open());
     let (ask, answer) = ("udp 10.0.0.1:5 > 10.0.1.2:53", "udp 10.0.1.2:53 > 10.0.0.1:5");
     assert!(returns(&mut wall, ask) && returns(&mut wall, answer));
-    let before = wall.rig.snapshot.interface(HOST).expect("there").l3;
     wall.set(open(), Some(policy(vec![to_port(Verdict::Deny, 17, 53)], Verdict::Permit, true)));
-    let filter = wall.rig.snapshot.interface(HOST).and_then(|i| i.filter.clone());
-    let features = Features {
-        routed: true,
-        acl_input: true,
-        acl_output: true,
-        capabilities: Capabilities::ALL,
-        ..Features::default()
-    };
-    wall.rig.interface(HOST, features, |i| (i.l3, i.filter) = (before, filter));
+    route(&mut wall);
     assert!(!returns(&mut wall, ask));
     assert_eq!(wall.sessions(), 1, "that of what comes in");
 }
